@@ -1,0 +1,223 @@
+"""What a recogniser, a mind and a voice have to do, and how one is loaded by name.
+
+A plug-in is one file, `pipeline/<stage>/<name>.py`, with two functions:
+
+    def missing(settings: Settings) -> str | None    what it lacks to run here, in words; None: nothing
+    def create(settings: Settings) -> Recognizer     (or Mind, or Voice); must return at once
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from pipeline.audio import AudioChunk
+from pipeline.errors import ConfigError, Stage
+from pipeline.settings import Settings
+
+
+class Provider(Protocol):
+    """What all three have in common. One object serves all calls at once."""
+
+    name: str  # the plug-in's name, e.g. "pocketsphinx"
+    detail: str  # for a person, e.g. "small.en, int8, on this server"
+
+    async def start(self) -> None:
+        """Loads what is slow, off the event loop. Raises ProviderError. Calls made before wait for it."""
+
+    async def close(self) -> None:
+        """Ends threads, processes and connections."""
+
+
+# ------------------------------------------------------------------ ears
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    text: str
+    start_ms: int  # since the utterance's first sample
+    end_ms: int
+    confidence: float  # 0..1; 1.0 where the recogniser does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """In a stream of audio: the person paused. Say now what was said so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said from the utterance's first sample on, always the whole of it.
+
+    partial: may change. final: the answer to a Pause (or the end), as fast as possible.
+    full: a better second look at the same audio, where the recogniser has one.
+    """
+
+    kind: Literal["partial", "final", "full"]
+    text: str
+    sure: int = 0  # partial: the first `sure` characters will not change
+    words: tuple[Word, ...] = ()
+    language: str = "en"
+
+
+class Recognizer(Provider, Protocol):
+    full_pass: bool  # True: each Pause (or the end) brings a `full` after its `final`
+
+    def knows(self, language: str) -> bool:
+        """Whether it can transcribe that language (ISO 639-1)."""
+
+    def transcribe(
+        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        """One utterance. Each Pause is answered by one `final` (and by one `full` if `full_pass`, unless
+        more audio made it useless); more audio may follow a Pause. After the audio's end (with no audio
+        since the last Pause nothing new is owed) the iterator ends when all that is owed was yielded.
+        Audio is 16 kHz mono. Raises ProviderError. Closing the iterator frees everything at once."""
+
+
+# ------------------------------------------------------------------ mind
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    text: str  # a user's interrupted-the-reply message begins with "[INTERRUPTED] "
+    note: Mapping[str, Any] | None = None  # what the mind noted with this reply of its own, see Note
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """State a mind wants to find again: JSON values, kept with the reply if that was ever heard.
+
+    A reply may be prepared and thrown away, so a mind must keep no state of a conversation itself."""
+
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyOptions:
+    language: str  # ISO 639-1
+    mode: str  # "interview", "language", "chat"
+    topic: str | None = None  # id of a topic of the question bank
+    temperature: float = 0.9
+    max_tokens: int = 150
+
+
+class Mind(Provider, Protocol):
+    wants_full: bool  # True: give it the recogniser's full pass rather than the fast one
+
+    def reply(
+        self, messages: Sequence[Message], options: ReplyOptions
+    ) -> AsyncIterator[Token | Note | Usage]:
+        """The next message of the assistant, streamed. With no user or assistant message yet: the greeting.
+        Raises ProviderError. Closing the iterator closes the stream at the vendor."""
+
+
+# ------------------------------------------------------------------ voice
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceWord:
+    at: int  # samples at the speech's rate since the phrase's first sample
+    start: int  # characters of the phrase's text
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePhoneme:
+    at: int  # samples, likewise
+    length: int  # samples
+    mnemonic: str  # espeak-ng's
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """The next piece of a phrase's sound. Marks may point into this piece or into a later one."""
+
+    samples: np.ndarray  # int16, shape (n,), mono
+    rate: int  # Hz
+    words: tuple[VoiceWord, ...] = ()
+    phonemes: tuple[VoicePhoneme, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStyle:
+    voice: str = ""  # the vendor's name of a voice; "": the provider's own choice for the language
+    instructions: str = ""  # how to speak, where the vendor takes that
+    rate: float = 1.0  # 1.0: the voice's normal pace
+    pitch: float = 1.0  # 1.0: the voice's normal pitch, where the provider can
+
+
+class Voice(Provider, Protocol):
+    def knows(self, language: str) -> bool:
+        """Whether it can speak that language (ISO 639-1)."""
+
+    def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
+        """One phrase of speakable text (no Markdown, no emoji), streamed, silence before it trimmed.
+        Raises ProviderError. Closing the iterator stops the synthesis."""
+
+
+# ------------------------------------------------------------------ loading
+
+BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
+    "stt": ("openai", "faster_whisper", "pocketsphinx"),
+    "llm": ("openai", "scripted"),
+    "tts": ("openai", "espeak"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which plug-in a stage took, and why, for the start-up lines and the page."""
+
+    stage: Stage
+    name: str
+    why: str
+    provider: Any = field(repr=False)
+
+
+def plugin(stage: Stage, name: str) -> ModuleType:
+    """The module of a plug-in. Raises ConfigError with the names there are."""
+    if name not in BUILT_IN[stage]:
+        raise ConfigError(f'{stage}.provider = "{name}": there is {", ".join(BUILT_IN[stage])} or "auto"')
+    return importlib.import_module(f"pipeline.{stage}.{name}")
+
+
+def choose(stage: Stage, settings: Settings) -> Chosen:
+    """Loads what the configuration names; "auto" takes the first that lacks nothing.
+
+    Raises ConfigError when a named one lacks something."""
+    wanted = getattr(settings, stage).provider
+    if wanted != "auto":
+        module = plugin(stage, wanted)
+        lacks = module.missing(settings)
+        if lacks:
+            raise ConfigError(f'{stage}.provider = "{wanted}": {lacks}')
+        return Chosen(stage, wanted, "named in the configuration", module.create(settings))
+    passed_over = []
+    for name in BUILT_IN[stage]:
+        module = plugin(stage, name)
+        lacks = module.missing(settings)
+        if lacks is None:
+            why = "; ".join(
+                [*passed_over, "embedded" if name == BUILT_IN[stage][-1] else "best that is there"]
+            )
+            return Chosen(stage, name, why, module.create(settings))
+        passed_over.append(f"{name}: {lacks}")
+    raise ConfigError(f"{stage}: nothing can run here ({'; '.join(passed_over)})")

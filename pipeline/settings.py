@@ -1,0 +1,170 @@
+"""Every knob of the conversation, frozen and typed; `server.config` fills it from config.toml.
+
+Units are in the names. The defaults here and those in config.toml are the same: a test compares them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Mode = Literal["interview", "language", "chat"]
+Language = Literal["en", "es", "fr", "de", "zh", "hi", "ja", "ko", "pt", "ar", "ru", "it", "nl"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GateSettings(Section):
+    aggressiveness: int = Field(1, ge=0, le=3)  # webrtcvad's mode
+    voiced_ms: int = Field(60, ge=20, le=500)  # of the last window_ms by webrtcvad, to open
+    window_ms: int = Field(100, ge=40, le=1000)
+    confirm: float = Field(0.5, gt=0, lt=1)  # Silero's probability that confirms an opening
+    keep: float = Field(0.35, gt=0, lt=1)  # and above which it still is speech
+    preroll_ms: int = Field(300, ge=0, le=1000)
+
+
+class PatienceSettings(Section):
+    complete_ms: int = Field(ge=100, le=10_000)
+    neutral_ms: int = Field(ge=100, le=10_000)
+    hanging_ms: int = Field(ge=100, le=20_000)
+
+
+class TurnSettings(Section):
+    short_pause_ms: int = Field(100, ge=40, le=1000)
+    chat: PatienceSettings = PatienceSettings(complete_ms=240, neutral_ms=700, hanging_ms=1800)
+    interview: PatienceSettings = PatienceSettings(complete_ms=1000, neutral_ms=1600, hanging_ms=3000)
+    language: PatienceSettings = PatienceSettings(complete_ms=1000, neutral_ms=1600, hanging_ms=3000)
+    duck_db: float = Field(-18.0, le=0, ge=-60)
+    mute_after_ms: int = Field(240, ge=60, le=2000)  # of voice over a reply
+    interrupt_after_ms: int = Field(700, ge=100, le=5000)  # of voice over a reply, whatever is said
+    withdraw_within_ms: int = Field(600, ge=0, le=3000)  # after a reply began; 0 switches it off
+    withdraw_voice_ms: int = Field(120, ge=40, le=1000)
+    longest_utterance_s: int = Field(180, ge=5, le=1800)
+    silence_fed_after_ms: int = Field(100, ge=40, le=2000)  # without packets from the microphone
+    think_ms: int = Field(20_000, ge=1000, le=600_000)  # what "let me think" adds
+    no_words_after_ms: int = Field(8_000, ge=500, le=60_000)  # the recogniser gives nothing
+    filler_after_ms: int = Field(6_000, ge=500, le=60_000)  # the mind does not start
+    apology_after_ms: int = Field(20_000, ge=1000, le=120_000)
+    speculate: bool = True  # prepare a reply while the pause is still judged
+
+
+class PocketsphinxSettings(Section):
+    processes: int = Field(1, ge=1, le=16)  # decoding processes, shared by all calls
+    full_pass: bool = True
+
+
+class FasterWhisperSettings(Section):
+    model: str = ""  # a folder with a CTranslate2 model, or a name such as "small" (fetched at first use)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: str = "default"
+    threads: int = Field(2, ge=1, le=64)
+    beam_size: int = Field(1, ge=1, le=10)
+
+
+class OpenAISttSettings(Section):
+    model: str = "whisper-1"
+    base_url: str = ""  # "": OPENAI_BASE_URL or OpenAI itself
+    timeout_s: float = Field(20.0, gt=0)
+
+
+class SttSettings(Section):
+    provider: str = "auto"
+    pocketsphinx: PocketsphinxSettings = PocketsphinxSettings()
+    faster_whisper: FasterWhisperSettings = FasterWhisperSettings()
+    openai: OpenAISttSettings = OpenAISttSettings()
+
+
+class OpenAILlmSettings(Section):
+    model: str = "gpt-4o-mini"
+    base_url: str = ""
+    timeout_s: float = Field(30.0, gt=0)
+
+
+class ScriptedSettings(Section):
+    questions: int = Field(8, ge=1, le=60)  # main questions in an interview
+
+
+class LlmSettings(Section):
+    provider: str = "auto"
+    temperature: float = Field(0.9, ge=0, le=2)
+    max_tokens_interview: int = Field(300, ge=1, le=8000)
+    max_tokens: int = Field(150, ge=1, le=8000)
+    history_messages: int = Field(20, ge=2, le=400)
+    openai: OpenAILlmSettings = OpenAILlmSettings()
+    scripted: ScriptedSettings = ScriptedSettings()
+
+
+class EspeakSettings(Section):
+    words_per_minute: int = Field(165, ge=80, le=450)
+
+
+class OpenAITtsSettings(Section):
+    model: str = "gpt-4o-mini-tts"
+    base_url: str = ""
+    timeout_s: float = Field(20.0, gt=0)
+
+
+class TtsSettings(Section):
+    provider: str = "auto"
+    espeak: EspeakSettings = EspeakSettings()
+    openai: OpenAITtsSettings = OpenAITtsSettings()
+
+
+class Secrets(Section):
+    """From the environment or .env only. Printing one shows asterisks."""
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None  # OPENAI_BASE_URL; not a secret, but comes the same way
+
+
+class Settings(Section):
+    """Everything the pipeline may know. One object for the whole process."""
+
+    gate: GateSettings = GateSettings()
+    turns: TurnSettings = TurnSettings()
+    stt: SttSettings = SttSettings()
+    llm: LlmSettings = LlmSettings()
+    tts: TtsSettings = TtsSettings()
+    secrets: Secrets = Secrets()
+
+
+class TurnDetection(Section):
+    """How the end of a turn is found. `patience`: our own; `fixed`: after silence_ms; `none`: the client says."""
+
+    kind: Literal["patience", "fixed", "none"] = "patience"
+    silence_ms: int = Field(500, ge=100, le=20_000)
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class CallSettings(Section):
+    """What one call may choose. The only mutable thing about a call, replaced as a whole by `merged`."""
+
+    mode: Mode = "interview"
+    persona: str = ""  # id of a persona; "": the mode's own
+    language: Language = "en"
+    topic: str | None = None
+    greet: bool = True
+    patience: float = Field(1.0, ge=0.25, le=4.0)  # times the mode's
+    instructions: str | None = None  # None: the mode's own system prompt
+    voice: str | None = None
+    speed: float = Field(1.0, ge=0.25, le=1.5)
+    turn_detection: TurnDetection = TurnDetection()
+    text_only: bool = False
+    max_output_tokens: int | None = Field(None, ge=1)
+
+    def merged(self, patch: dict[str, Any]) -> CallSettings:
+        """A copy with `patch` merged in deeply. Raises pydantic.ValidationError; self is untouched."""
+        return CallSettings.model_validate(_merge(self.model_dump(), patch))
+
+
+def _merge(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(old)
+    for key, value in patch.items():
+        before = merged.get(key)
+        both = isinstance(before, dict) and isinstance(value, dict)
+        merged[key] = _merge(before, value) if both else value  # type: ignore[arg-type]
+    return merged

@@ -210,7 +210,7 @@ def choose(stage: Stage, settings: Settings) -> Chosen:
         if lacks:
             raise ConfigError(f'{stage}.provider = "{wanted}": {lacks}')
         return Chosen(stage, wanted, "named in the configuration", module.create(settings))
-    passed_over = []
+    passed_over: list[str] = []
     for name in BUILT_IN[stage]:
         module = plugin(stage, name)
         lacks = module.missing(settings)

@@ -132,7 +132,7 @@ class Settings(Section):
 
 
 class TurnDetection(Section):
-    """How the end of a turn is found. `patience`: our own; `fixed`: after silence_ms; `none`: the client says."""
+    """How a turn ends. `patience`: our judgement; `fixed`: after silence_ms; `none`: the client says."""
 
     kind: Literal["patience", "fixed", "none"] = "patience"
     silence_ms: int = Field(500, ge=100, le=20_000)

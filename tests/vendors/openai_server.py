@@ -1,0 +1,268 @@
+"""OpenAI's protocol on 127.0.0.1, for the real SDK to talk to: chat, models, transcriptions, speech.
+
+    async with OpenAIServer() as vendor:
+        vendor.chat.reply = "Hello there."
+        vendor.chat.first_ms = 250
+        client = AsyncOpenAI(base_url=vendor.base_url, api_key="any")
+        ...
+        request = await vendor.request("chat")     # what it saw, in order of arrival
+        await request.ended.wait()
+        assert request.outcome == "closed_by_client"
+
+Each route has a `Behaviour` of its own: how slow it is, how it fails. What the answer says stands
+beside it: `vendor.reply` (a text or a function of the request's JSON), `vendor.heard`, `vendor.sound`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+
+Route = Literal["chat", "models", "transcriptions", "speech"]
+Outcome = Literal["open", "served", "failed", "cut", "closed_by_client"]
+
+ERRORS = {  # status -> (type, code, message), as OpenAI words them
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided: {key}."),
+    403: ("invalid_request_error", "model_not_found", "Project does not have access to model `{model}`."),
+    404: ("invalid_request_error", "model_not_found", "The model `{model}` does not exist."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
+    500: ("server_error", None, "The server had an error while processing your request."),
+}
+
+
+@dataclass
+class Behaviour:
+    """How one route answers. Pieces are a reply's tokens, a transcript's words, a sound's blocks."""
+
+    status: int = 200  # another one: the error that OpenAI sends with it
+    first_ms: float = 0.0  # before the first piece (and before the headers)
+    each_ms: float = 0.0  # before each later piece
+    hang_after: int | None = None  # pieces; then nothing more comes, and the connection stays open
+    cut_after: int | None = None  # pieces; then the connection is broken
+    garbage: Literal["", "html", "json"] = ""  # 200, but a web page, or JSON that is none
+
+
+@dataclass
+class Seen:
+    """One request as it arrived, and what became of it."""
+
+    route: Route
+    headers: dict[str, str]  # names in lower case
+    body: dict[str, Any]  # JSON, or the form's fields
+    file: bytes = b""  # transcriptions: the sound sent
+    pieces: int = 0  # of the answer sent so far
+    outcome: Outcome = "open"
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class OpenAIServer:
+    """A server on a free port of 127.0.0.1; everything about it can be changed while it runs."""
+
+    def __init__(self) -> None:
+        self.chat = Behaviour()
+        self.models = Behaviour()
+        self.transcriptions = Behaviour()
+        self.speech = Behaviour()
+        self.model_names = ["gpt-4o-mini", "gpt-4o-mini-tts", "whisper-1"]
+        self.reply: str | Callable[[dict[str, Any]], str] = "That is a good answer. Tell me more."
+        self.heard = "i worked on a database"  # what every recording says
+        self.word_ms = 300  # length of each of its words
+        self.sound = b"\x00\x10\x00\xf0" * 6000  # pcm: 16 bit, 24 kHz, 0.5 s
+        self.block_bytes = 4801  # of it sent at once; odd, as blocks of a network are
+        self.seen: list[Seen] = []
+        self.base_url = ""
+        self._arrived = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> OpenAIServer:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/audio/transcriptions", self._transcriptions)
+        app.router.add_post("/v1/audio/speech", self._speech)
+        # A handler is cancelled when its client goes: that is how the closing is seen.
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def request(self, route: Route, number: int = 0) -> Seen:
+        """The `number`-th request to a route, as soon as it has arrived."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: len(self.requests(route)) > number)
+        return self.requests(route)[number]
+
+    def requests(self, route: Route) -> list[Seen]:
+        return [seen for seen in self.seen if seen.route == route]
+
+    # ------------------------------------------------------------------ routes
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        seen = await self._note("models", request, {})
+        listing = {"object": "list", "data": [_model(name) for name in self.model_names]}
+        return await self._answer(seen, request, self.models, "application/json", [json.dumps(listing)])
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        seen = await self._note("chat", request, body)
+        text = self.reply(body) if callable(self.reply) else self.reply
+        tokens = re.findall(r"\s*\S+", text)
+        usage = {
+            "prompt_tokens": sum(len(str(message.get("content")).split()) for message in body["messages"]),
+            "completion_tokens": len(tokens),
+        }
+        usage["total_tokens"] = sum(usage.values())
+        head = {"id": "chatcmpl-1", "created": 1, "model": body["model"]}
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": text, "refusal": None}
+            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+            whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+            return await self._answer(seen, request, self.chat, "application/json", [json.dumps(whole)])
+        head["object"] = "chat.completion.chunk"
+        pieces = [
+            _event({**head, "choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
+            for token in tokens
+        ]
+        tail = _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        if (body.get("stream_options") or {}).get("include_usage"):
+            tail += _event({**head, "choices": [], "usage": usage})
+        return await self._answer(
+            seen, request, self.chat, "text/event-stream", pieces, tail + "data: [DONE]\n\n"
+        )
+
+    async def _transcriptions(self, request: web.Request) -> web.StreamResponse:
+        body: dict[str, Any] = {}
+        sound = b""
+        for name, value in (await request.post()).items():
+            if isinstance(value, web.FileField):
+                sound = value.file.read()
+            else:
+                body[name] = value
+        seen = await self._note("transcriptions", request, body, sound)
+        words = re.findall(r"\s*\S+", self.heard)
+        if body.get("stream") == "true":
+            pieces = [_event({"type": "transcript.text.delta", "delta": word}) for word in words]
+            tail = _event({"type": "transcript.text.done", "text": self.heard})
+            return await self._answer(
+                seen, request, self.transcriptions, "text/event-stream", pieces, tail + "data: [DONE]\n\n"
+            )
+        answer: dict[str, Any] = {"text": self.heard}
+        if body.get("response_format") == "verbose_json":
+            step = self.word_ms / 1000
+            answer |= {
+                "task": "transcribe",
+                "language": "english",
+                "duration": len(words) * step,
+                "words": [
+                    {"word": word.strip(), "start": n * step, "end": (n + 1) * step}
+                    for n, word in enumerate(words)
+                ],
+            }
+        return await self._answer(
+            seen, request, self.transcriptions, "application/json", [json.dumps(answer)]
+        )
+
+    async def _speech(self, request: web.Request) -> web.StreamResponse:
+        seen = await self._note("speech", request, await request.json())
+        blocks = [
+            self.sound[at : at + self.block_bytes] for at in range(0, len(self.sound), self.block_bytes)
+        ]
+        return await self._answer(seen, request, self.speech, "audio/pcm", blocks)
+
+    # ------------------------------------------------------------------ what all have in common
+
+    async def _note(
+        self, route: Route, request: web.Request, body: dict[str, Any], sound: bytes = b""
+    ) -> Seen:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        seen = Seen(route, headers, body, sound)
+        async with self._arrived:
+            self.seen.append(seen)
+            self._arrived.notify_all()
+        return seen
+
+    async def _answer(
+        self,
+        seen: Seen,
+        request: web.Request,
+        how: Behaviour,
+        content_type: str,
+        pieces: Sequence[str | bytes],
+        tail: str = "",
+    ) -> web.StreamResponse:
+        """Sends the pieces and the tail as `how` says, and notes what became of it."""
+        try:
+            if how.status != 200:
+                await asyncio.sleep(how.first_ms / 1000)
+                seen.outcome = "failed"
+                return _error(how.status, seen)
+            if how.garbage:
+                content_type, pieces, tail = _garbage(how.garbage, content_type)
+            response = web.StreamResponse(headers={"Content-Type": content_type})
+            async for piece in self._paced(how, pieces):
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(piece)
+                seen.pieces += 1
+            if how.cut_after is not None:
+                if not response.prepared:
+                    await response.prepare(request)
+                seen.outcome = "cut"
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(tail.encode())
+            await response.write_eof()
+            seen.outcome = "served"
+            return response
+        except (asyncio.CancelledError, ConnectionError):
+            seen.outcome = "closed_by_client"
+            raise
+        finally:
+            seen.ended.set()
+
+    @staticmethod
+    async def _paced(how: Behaviour, pieces: Sequence[str | bytes]) -> AsyncIterator[bytes]:
+        for number, piece in enumerate(pieces):
+            if number == how.hang_after:
+                await asyncio.Event().wait()  # until the client goes, which cancels this handler
+            if number == how.cut_after:
+                return
+            await asyncio.sleep((how.each_ms if number else how.first_ms) / 1000)
+            yield piece.encode() if isinstance(piece, str) else piece
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data)}\n\n"
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 1, "owned_by": "openai"}
+
+
+def _error(status: int, seen: Seen) -> web.Response:
+    kind, code, message = ERRORS[status]
+    key = seen.headers.get("authorization", "").removeprefix("Bearer ")
+    message = message.format(key=key, model=seen.body.get("model", ""))
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    headers = {"Retry-After": "20"} if status == 429 else {}
+    return web.json_response({"error": error}, status=status, headers=headers)
+
+
+def _garbage(kind: str, content_type: str) -> tuple[str, Sequence[str | bytes], str]:
+    if kind == "html":
+        return "text/html", ["<!doctype html><title>Welcome to the router</title>"], ""
+    return content_type, ['data: {"choices": [\n\n'], ""

@@ -27,16 +27,71 @@ _FENCE = "```"
 # A title is followed by a capital that begins no sentence. Other abbreviations need no list: a full stop
 # before a small letter or inside a word ends nothing anyway.
 _TITLES = frozenset(
-    "mr mrs ms dr prof sr jr st vs gen col capt lt rev hon mt ft "  # English
-    "sra srta ud uds dra lic ing "  # Spanish
-    "mme mlle mm me "  # French
-    "hr fr frl dipl bzw ca evtl ggf usw sog nr str abs "  # German
-    "dhr mevr mw drs ir "  # Dutch
-    "sig dott avv arch "  # Italian
-    "exmo exma "  # Portuguese
-    "г гг им ул тов проф акад".split()  # Russian
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "vs",
+        "gen",
+        "col",
+        "capt",
+        "lt",
+        "rev",
+        "hon",
+        "mt",
+        "ft",
+        "sra",
+        "srta",
+        "ud",
+        "uds",
+        "dra",
+        "lic",
+        "ing",
+        "mme",
+        "mlle",
+        "mm",
+        "me",
+        "hr",
+        "fr",
+        "frl",
+        "dipl",
+        "bzw",
+        "ca",
+        "evtl",
+        "ggf",
+        "usw",
+        "sog",
+        "nr",
+        "str",
+        "abs",
+        "dhr",
+        "mevr",
+        "mw",
+        "drs",
+        "ir",
+        "sig",
+        "dott",
+        "avv",
+        "arch",
+        "exmo",
+        "exma",
+        "г",
+        "гг",
+        "им",
+        "ул",
+        "тов",
+        "проф",
+        "акад",
+    ]  # Russian
 )
-_NUMBERED = frozenset("no nr nº art fig vol p pp pág pag cap ch sec стр рис".split())  # before a number
+_NUMBERED = frozenset(
+    ["no", "nr", "nº", "art", "fig", "vol", "p", "pp", "pág", "pag", "cap", "ch", "sec", "стр", "рис"]
+)  # before a number
 
 _WORD_BEFORE = re.compile(r"([^\W_]+(?:\.[^\W_]+)*)$")
 

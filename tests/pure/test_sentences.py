@@ -37,9 +37,9 @@ def test_clause_of_one_word_is_not_spoken_alone():
 
 
 def test_later_phrases_end_with_sentences_not_clauses():
-    assert stripped("Fine. First this one here, then that one there, and then the rest. Last one here.")[1] == (
-        "First this one here, then that one there, and then the rest."
-    )
+    assert stripped("Fine. First this one here, then that one there, and then the rest. Last one here.")[
+        1
+    ] == ("First this one here, then that one there, and then the rest.")
 
 
 def test_short_later_sentence_goes_with_the_next():
@@ -142,7 +142,11 @@ def test_code_that_never_ends_is_bounded():
     assert max(map(len, cut("```" + "x = 1. \n" * 2000, step=50))) <= LONGEST_FENCE + 50
 
 
-@given(st.text(alphabet="ab A1.,!?…\n`“”。、 ", max_size=400), st.sampled_from(["en", "de", "zh"]), st.integers(1, 9))
+@given(
+    st.text(alphabet="ab A1.,!?…\n`“”。、 ", max_size=400),
+    st.sampled_from(["en", "de", "zh"]),
+    st.integers(1, 9),
+)
 def test_phrases_joined_are_the_text(text, language, step):
     joined = "".join(cut(text, language, step))
     assert joined.rstrip() == text.rstrip()

@@ -27,71 +27,21 @@ _FENCE = "```"
 # A title is followed by a capital that begins no sentence. Other abbreviations need no list: a full stop
 # before a small letter or inside a word ends nothing anyway.
 _TITLES = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "vs",
-        "gen",
-        "col",
-        "capt",
-        "lt",
-        "rev",
-        "hon",
-        "mt",
-        "ft",
-        "sra",
-        "srta",
-        "ud",
-        "uds",
-        "dra",
-        "lic",
-        "ing",
-        "mme",
-        "mlle",
-        "mm",
-        "me",
-        "hr",
-        "fr",
-        "frl",
-        "dipl",
-        "bzw",
-        "ca",
-        "evtl",
-        "ggf",
-        "usw",
-        "sog",
-        "nr",
-        "str",
-        "abs",
-        "dhr",
-        "mevr",
-        "mw",
-        "drs",
-        "ir",
-        "sig",
-        "dott",
-        "avv",
-        "arch",
-        "exmo",
-        "exma",
-        "г",
-        "гг",
-        "им",
-        "ул",
-        "тов",
-        "проф",
-        "акад",
-    ]  # Russian
+    re.findall(
+        r"\w+",
+        """
+        mr mrs ms dr prof sr jr st vs gen col capt lt rev hon mt ft
+        sra srta ud uds dra lic ing
+        mme mlle mm me
+        hr fr frl dipl bzw ca evtl ggf usw sog nr str abs
+        dhr mevr mw drs ir
+        sig dott avv arch
+        exmo exma
+        г гг им ул тов проф акад
+        """,  # en, es, fr, de, nl, it, pt, ru
+    )
 )
-_NUMBERED = frozenset(
-    ["no", "nr", "nº", "art", "fig", "vol", "p", "pp", "pág", "pag", "cap", "ch", "sec", "стр", "рис"]
-)  # before a number
+_NUMBERED = frozenset(re.findall(r"\w+", "no nr nº art fig vol p pp pág pag cap ch sec стр рис"))  # "No. 5"
 
 _WORD_BEFORE = re.compile(r"([^\W_]+(?:\.[^\W_]+)*)$")
 

@@ -68,14 +68,10 @@ def speakable(text: str, language: str) -> Spoken:
         for match in words.pattern.finditer(piece):
             say(piece[end : match.start()], shown + end, step=1)
             reading = words.read(match)
-            begins = match.start() > 0 and piece[match.start() - 1].isalnum()
-            follows = match.end() < len(piece) and piece[match.end()].isalnum()
-            if reading:
-                say(
-                    f"{' ' if begins else ''}{reading}{' ' if follows else ''}", shown + match.start(), step=0
-                )
-            elif begins and follows:
-                say(" ", shown + match.start(), step=0)
+            before = words.gap if match.start() > 0 and piece[match.start() - 1].isalnum() else ""
+            after = words.gap if match.end() < len(piece) and piece[match.end()].isalnum() else ""
+            if reading or (before and after):
+                say(f"{before}{reading}{after}", shown + match.start(), step=0)
             end = match.end()
         say(piece[end:], shown + end, step=1)
         display.append(piece)
@@ -148,20 +144,9 @@ _URL = r"(?:https?://|www\.)[^\s<>()\[\]{}\"'«»“”、。，]*[^\s<>()\[\]{}
 _EMAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
 _NUMBER = r"\d+(?:[.,  ]\d{3})*(?:[.,]\d+)?"
 _MILLIONS = r"(?:\ ?(?:k|M|bn|million|billion|trillion|thousand|hundred)\b)?"
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+_MONTHS = re.findall(
+    r"\w+", "January February March April May June July August September October November December"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +189,7 @@ class _Words:
         if kind == "range":
             return f" {self.to} "
         if kind == "tag":
-            return found[1:]
+            return found[1:].replace("_", " ").strip()
         return ""  # emoji and what else is only seen
 
     def _counted(self, number: str, unit: str) -> str:

@@ -1,0 +1,261 @@
+"""Inbound Opus to 20 ms chunks at 16 kHz, handed on where the packet arrives.
+
+aiortc's own audio buffer costs 81 ms, and after one lost packet about 280 ms for the rest of the call
+(measured, aiortc 1.16). So ours takes its place in the receiver: RTP and RTCP stay aiortc's (receiver
+reports are untouched), but every packet goes through `server.jitter` and libopus straight to the pipeline,
+without a thread or a queue. The attribute's name is private; where it is missing, the track is consumed.
+
+How the one who answers wires a call (see also `server.voicetrack`, `server.echo`); the order matters:
+
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    # 1. transceivers before setRemoteDescription: codecs are negotiated there
+    voice = VoiceTrack(session.read)
+    audio = pc.addTransceiver(voice, direction="sendrecv")
+    prefer_opus(audio)
+    voice.bind(audio.sender)                      # for voice.rtp_at(out_samples)
+    echo = None
+    if offered_video_codec(offer_sdp):            # the offer has a video section we can answer
+        echo = VideoEcho()
+        video = pc.addTransceiver(echo.track, direction="sendrecv")
+        prefer_one_video_codec(video, offer_sdp)
+    # 2. the offer
+    await pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
+    # 3. our buffers, before setLocalDescription: packets come as soon as it has been called
+    ears = Ears(audio.receiver, audio.receiver.track, session.hear)
+    ears.attach()
+    if echo:
+        echo.attach(video.receiver, video.sender)
+    # 4. the answer
+    await pc.setLocalDescription(await pc.createAnswer())
+    # 5. in the call's TaskGroup, once connected
+    call.create_task(ears.run(), name="ears")     # feeds silence when packets stop; cancel it to end
+    # at the end: cancel that task, echo.close(), await pc.close()
+
+Without Opus in the offer, or without any common video codec, setRemoteDescription raises aiortc's
+OperationError: that is a 4xx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack, RTCRtpReceiver, RTCRtpTransceiver
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.rtp import RtpPacket
+
+from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, AudioChunk
+from server.jitter import Arrived, JitterBuffer, Lost, Output
+from server.opus import CLOCK_RATE, opus_decoder, packet_samples
+
+log = logging.getLogger(__name__)
+
+RECEIVERS_BUFFER = "_RTCRtpReceiver__jitter_buffer"  # aiortc 1.16
+CHUNK_S = CHUNK_MS / 1000
+PER_SAMPLE = CLOCK_RATE // MIC_RATE  # ticks of the RTP clock in one of our samples
+SILENCE = np.zeros(MIC_CHUNK, np.int16)
+SILENCE.flags.writeable = False
+# A timer that fires so late means that the loop stood still: packets may wait in the socket, so
+# they are read first, before silence is put in their place.
+STALLED_S = 0.03
+READ_FIRST_S = 0.005
+CLOCK_GRAIN_S = 0.001  # a timer of the loop may fire so early
+
+
+def our_codecs(kind: str) -> list[RTCRtpCodecCapability]:
+    """What aiortc can negotiate; `kind` is "audio" or "video"."""
+    capabilities = RTCRtpReceiver.getCapabilities(kind)
+    return [] if capabilities is None else capabilities.codecs
+
+
+def prefer_opus(transceiver: RTCRtpTransceiver) -> None:
+    """Leaves Opus as the only audio codec; to be called before setRemoteDescription."""
+    transceiver.setCodecPreferences([codec for codec in our_codecs("audio") if codec.name.lower() == "opus"])
+
+
+class Ears:
+    """The inbound half of a call's audio.
+
+    Args:
+        receiver: of the audio transceiver, after setRemoteDescription.
+        track: the receiver's track; None where the client sends no audio.
+        on_chunk: called on the loop with every 20 ms: 16 kHz mono int16, shape (320,), `at` continuous.
+        silence_after_ms: without packets for so long, silence is fed in real time until they return.
+        on_packet: called with (payload, RTP timestamp) of each Opus packet, in order, before its sound.
+        own_buffer: False takes decoded frames from the track, as if the private name were missing.
+    """
+
+    def __init__(
+        self,
+        receiver: RTCRtpReceiver,
+        track: MediaStreamTrack | None,
+        on_chunk: Callable[[AudioChunk], None],
+        *,
+        silence_after_ms: int = 100,
+        on_packet: Callable[[bytes, int], None] | None = None,
+        own_buffer: bool = True,
+    ) -> None:
+        self.at = 0  # samples at 16 kHz handed on so far
+        self.fed = 0  # of them: silence in place of packets that did not come
+        self.attached = False
+        self._receiver = receiver
+        self._track = track
+        self._on_chunk = on_chunk
+        self._on_packet = on_packet
+        self._own_buffer = own_buffer
+        self._silence_after_s = silence_after_ms / 1000
+        self._loop = asyncio.get_running_loop()
+        self._jitter = JitterBuffer(packet_samples)
+        self._decoder = opus_decoder(MIC_RATE)
+        self._rest = SILENCE[:0]  # less than a chunk
+        self._covered_s = self._loop.time()  # up to here sound or silence was handed on
+        self._gap_timer: asyncio.TimerHandle | None = None
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._feeding = False  # silence, at present
+        self._closed = asyncio.Event()
+        self._complained = False
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """What the network did so far, in packets, and the silence fed, in ms."""
+        jitter = self._jitter.figures
+        return {
+            "received": jitter.received,
+            "lost": jitter.lost,
+            "late": jitter.late,
+            "restarts": jitter.restarts,
+            "fed_ms": 1000 * self.fed // MIC_RATE,
+        }
+
+    def attach(self) -> bool:
+        """Takes the place of the receiver's buffer; before setLocalDescription.
+
+        Returns False where aiortc has none by that name: then `run` consumes the track instead.
+        """
+        self.attached = self._own_buffer and hasattr(self._receiver, RECEIVERS_BUFFER)
+        if self.attached:
+            setattr(self._receiver, RECEIVERS_BUFFER, self)
+        elif self._own_buffer:
+            log.warning("aiortc has no %s; inbound audio goes through its own buffer", RECEIVERS_BUFFER)
+        return self.attached
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        """What aiortc's receiver calls with every packet: (send a PLI?, frame to decode)."""
+        if not self._closed.is_set():
+            self._hand_on(
+                self._jitter.push(
+                    packet.sequence_number, packet.timestamp, packet.payload, self._loop.time(), packet.ssrc
+                )
+            )
+            due = self._jitter.due_s
+            if due is not None and self._gap_timer is None:
+                self._gap_timer = self._loop.call_at(due, self._give_up_gap)
+        return False, None
+
+    async def run(self) -> None:
+        """Feeds silence when packets stop (and before the first), until `close` or its cancellation."""
+        self._covered_s = self._loop.time()
+        self._watch(self._covered_s + self._silence_after_s)
+        try:
+            if not self.attached and self._track is not None:
+                await self._consume(self._track)
+            await self._closed.wait()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Nothing is handed on after this."""
+        self._closed.set()
+        for timer in (self._gap_timer, self._silence_timer):
+            if timer is not None:
+                timer.cancel()
+        self._gap_timer = self._silence_timer = None
+
+    # ------------------------------------------------------------------ sound
+
+    def _hand_on(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, Arrived):
+                if self._on_packet is not None:
+                    self._guarded(self._on_packet, output.payload, output.timestamp)
+                self._cut(self._decoder.decode(output.payload))
+            elif isinstance(output, Lost):
+                self._cut(self._decoder.conceal(output.samples // PER_SAMPLE, output.next_payload))
+            else:
+                self._cut(np.zeros(output.samples // PER_SAMPLE, np.int16))
+        if outputs:
+            self._heard_now()
+
+    def _cut(self, sound: np.ndarray) -> None:
+        """Hands on whole chunks and keeps the rest."""
+        if len(self._rest):
+            sound = np.concatenate([self._rest, sound])
+        whole = len(sound) - len(sound) % MIC_CHUNK
+        for start in range(0, whole, MIC_CHUNK):
+            self._emit(sound[start : start + MIC_CHUNK])
+        self._rest = sound[whole:]
+
+    def _emit(self, samples: np.ndarray) -> None:
+        chunk = AudioChunk(samples, MIC_RATE, self.at)
+        self.at += MIC_CHUNK
+        self._guarded(self._on_chunk, chunk)
+
+    def _guarded(self, listener: Callable[..., None], *values: object) -> None:
+        """An exception in here would end aiortc's transport, and with it the whole call."""
+        try:
+            listener(*values)
+        except Exception:
+            if not self._complained:
+                log.exception("a listener of inbound audio failed; said once a call")
+            self._complained = True
+
+    async def _consume(self, track: MediaStreamTrack) -> None:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=MIC_RATE)
+        try:
+            while True:
+                frame = await track.recv()
+                if isinstance(frame, av.AudioFrame):
+                    frame.pts = None
+                    for part in resampler.resample(frame):
+                        self._cut(part.to_ndarray().reshape(-1))
+                    self._heard_now()
+        except MediaStreamError:
+            return
+
+    # ------------------------------------------------------------------ time
+
+    def _heard_now(self) -> None:
+        self._covered_s = self._loop.time()
+        self._feeding = False
+
+    def _give_up_gap(self) -> None:
+        self._hand_on(self._jitter.tick(self._loop.time()))
+        due = self._jitter.due_s
+        self._gap_timer = None if due is None else self._loop.call_at(due, self._give_up_gap)
+
+    def _watch(self, due_s: float) -> None:
+        self._silence_timer = self._loop.call_at(due_s, self._feed_silence, due_s)
+
+    def _feed_silence(self, due_s: float) -> None:
+        """What is missing up to now, in whole chunks counted from the last sound: an absolute schedule."""
+        now = self._loop.time()
+        if not self._feeding and now < self._covered_s + self._silence_after_s - CLOCK_GRAIN_S:
+            self._watch(self._covered_s + self._silence_after_s)  # packets came: the usual case
+            return
+        if now - due_s > STALLED_S:
+            self._watch(now + READ_FIRST_S)
+            return
+        self._feeding = True
+        missing = int((now - self._covered_s + CLOCK_GRAIN_S) / CHUNK_S)
+        for _ in range(missing):
+            added = MIC_CHUNK - len(self._rest)
+            self._emit(np.concatenate([self._rest, SILENCE[:added]]) if len(self._rest) else SILENCE)
+            self._rest = SILENCE[:0]
+            self.fed += added
+            self._jitter.filled(added * PER_SAMPLE)
+        self._covered_s += missing * CHUNK_S
+        self._watch(self._covered_s + CHUNK_S)

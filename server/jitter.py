@@ -1,0 +1,199 @@
+"""Audio packets into the order they were sent in, at once; what is lost is declared lost soon.
+
+No I/O and no clock: packets and times go in, what is to be heard comes out. Unlike a buffer that delays
+everything, this one delays nothing while packets arrive in order. At a gap it waits for one packet more
+(or 60 ms), then goes on, so that a loss delays what follows it by 20 ms once, and never for good.
+
+    packet   1  2  .  4  5          3 is lost, or late
+    out      1  2  -  -  (3) 4 5    lost once two later ones have arrived
+
+Times are seconds of any one monotonic clock; lengths are samples at 48 kHz (RFC 7587 §4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+CLOCK_RATE = 48_000  # Hz
+CHUNK = 960  # samples: silence comes in whole 20 ms
+MAX_DROPOUT = 3000  # sequence numbers forward that still are the same stream (RFC 3550 A.1)
+MAX_MISORDER = 100  # and backward (RFC 3550 A.1)
+LONGEST_CONCEALED = 5760  # samples, 120 ms: after that a guess is worse than silence
+SLACK_S = 0.2  # a gap may be longer than the time that passed, by the network's jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    payload: bytes
+    timestamp: int  # RTP, at 48 kHz
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    samples: int  # to conceal
+    next_payload: bytes  # the packet after the gap, which may carry redundancy
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The sender sent nothing for so long, on purpose (DTX), or more is missing than can be guessed."""
+
+    samples: int  # whole chunks
+
+
+Output = Arrived | Lost | Silence
+
+
+@dataclass(slots=True)
+class JitterFigures:
+    received: int = 0
+    lost: int = 0  # sequence numbers given up
+    late: int = 0  # dropped: came after they were given up, or twice
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    timestamp: int
+    payload: bytes
+    arrived_s: float
+
+
+class JitterBuffer:
+    """One inbound stream.
+
+    Args:
+        duration: samples at 48 kHz in a payload, 0 for what is none (server.opus.packet_samples).
+        wait_packets: a gap is given up when so many later packets are there,
+        wait_ms: or when the first of them has waited for so long.
+    """
+
+    def __init__(self, duration: Callable[[bytes], int], *, wait_packets: int = 2, wait_ms: int = 60) -> None:
+        self.figures = JitterFigures()
+        self._duration = duration
+        self._wait_packets = wait_packets
+        self._wait_s = wait_ms / 1000
+        self._ssrc: int | None = None
+        self._next: int | None = None  # sequence number, unwrapped
+        self._expected: int | None = None  # timestamp of the next sound, 32 bits
+        self._held: dict[int, _Held] = {}  # at most wait_packets
+        self._stray: tuple[int, _Held] | None = None  # far from the stream: a restart if its successor comes
+        self._last_s = 0.0  # when something was last handed on
+        self._filled = 0  # samples of silence fed by the caller since then
+        self._owed = 0  # samples of silence less than a chunk, carried over
+
+    def push(
+        self, sequence: int, timestamp: int, payload: bytes, now_s: float, ssrc: int = 0
+    ) -> list[Output]:
+        """A packet (16-bit sequence number, 32-bit timestamp) in; what can be heard now out, in order."""
+        self.figures.received += 1
+        out: list[Output] = []
+        held = _Held(timestamp, payload, now_s)
+        if ssrc != self._ssrc:
+            out += self._restart(sequence, now_s)
+            self._ssrc = ssrc
+        assert self._next is not None
+        step = (sequence - self._next + 0x8000) % 0x10000 - 0x8000
+        if step > MAX_DROPOUT or step < -MAX_MISORDER:
+            if self._stray is None or self._stray[0] != sequence:
+                self._stray = ((sequence + 1) % 0x10000, held)
+                return out
+            stray = self._stray[1]
+            out += self._restart((sequence - 1) % 0x10000, now_s)
+            self._held[(sequence - 1) % 0x10000] = stray
+            step = 1
+        self._stray = None
+        number = self._next + step
+        if step < 0 or number in self._held:
+            self.figures.late += 1
+            return out
+        if step == 0 and not self._held:  # the usual case
+            out += self._hand_on(held, now_s, lost=False)
+            self._next += 1
+            return out
+        self._held[number] = held
+        return out + self._release(now_s)
+
+    def tick(self, now_s: float) -> list[Output]:
+        """Gives up a gap that has waited long enough."""
+        return self._release(now_s)
+
+    @property
+    def due_s(self) -> float | None:
+        """When `tick` has something to do; None: nothing waits."""
+        if not self._held:
+            return None
+        return min(held.arrived_s for held in self._held.values()) + self._wait_s
+
+    def filled(self, samples: int) -> None:
+        """The caller has put silence where packets are missing; it counts against the gap to come."""
+        self._filled += samples
+        if self._expected is not None:
+            self._expected = (self._expected + samples) % 2**32
+
+    def _release(self, now_s: float) -> list[Output]:
+        out: list[Output] = []
+        lost = False
+        while self._held:
+            assert self._next is not None
+            held = self._held.pop(self._next, None)
+            if held is not None:
+                out += self._hand_on(held, now_s, lost)
+                self._next += 1
+                lost = False
+                continue
+            due = self.due_s
+            if len(self._held) < self._wait_packets and (due is None or now_s < due):
+                break
+            first = min(self._held)
+            self.figures.lost += first - self._next
+            self._next = first
+            lost = True
+        return out
+
+    def _restart(self, sequence: int, now_s: float) -> list[Output]:
+        """Another stream begins: what waits is handed on, then nothing of the old one counts any more."""
+        out: list[Output] = []
+        for number in sorted(self._held):
+            out += self._hand_on(self._held[number], now_s, lost=True)
+        if self._next is not None:
+            self.figures.restarts += 1
+        self._held.clear()
+        self._stray = None
+        self._next = sequence
+        self._expected = None
+        self._owed = 0
+        return out
+
+    def _hand_on(self, held: _Held, now_s: float, lost: bool) -> list[Output]:
+        if not held.payload:  # padding: a sequence number without sound
+            return []
+        length = self._duration(held.payload) or CHUNK
+        out = self._fill_gap(held, now_s, length, lost)
+        out.append(Arrived(held.payload, held.timestamp))
+        self._expected = (held.timestamp + length) % 2**32
+        self._last_s = now_s
+        self._filled = 0
+        return out
+
+    def _fill_gap(self, held: _Held, now_s: float, length: int, lost: bool) -> list[Output]:
+        if self._expected is None:
+            return []
+        gap = (held.timestamp - self._expected + 2**31) % 2**32 - 2**31
+        if gap <= 0:  # nothing is missing, or more silence was fed than was missing
+            return []
+        passed = round((now_s - self._last_s) * CLOCK_RATE) - length - self._filled
+        if gap > passed + SLACK_S * CLOCK_RATE:  # the sender's clock jumped: time has not
+            gap = max(0, passed - passed % CHUNK)
+        out: list[Output] = []
+        if lost and gap:
+            concealed = min(gap, LONGEST_CONCEALED)
+            out.append(Lost(concealed, held.payload))
+            gap -= concealed
+        self._owed += gap
+        silence = self._owed - self._owed % CHUNK
+        if silence:
+            out.append(Silence(silence))
+            self._owed -= silence
+        return out

@@ -1,0 +1,215 @@
+"""The voice on its way out: 20 ms of Opus on an absolute schedule, encoded by ourselves.
+
+`recv` yields `av.Packet`: aiortc then neither resamples nor encodes nor measures levels, which is most of
+what it costs to send audio (DESIGN: 0.02 core a call instead of 0.05). The packet's `pts` counts 48 kHz
+samples and is tied to the clock: frame n leaves at start + n * 20 ms, never earlier, so there is nothing
+that could drift. After a stall of the loop up to 3 frames are sent at once; what is missing beyond that is
+left out of the RTP timeline (as a pause in which nothing was sent), while the voice just goes on later.
+
+Wiring (the whole of it is in `server.ears`):
+
+    voice = VoiceTrack(session.read)
+    audio = pc.addTransceiver(voice, direction="sendrecv")     # before setRemoteDescription
+    prefer_opus(audio)                                         # server.ears
+    voice.bind(audio.sender)
+    ...
+    voice.rtp_at(shapes.out_at)       # RTP timestamp for `viva.viseme`; None until the first packet was sent
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack, RTCRtpSender
+from aiortc.mediastreams import MediaStreamError
+
+from pipeline.audio import CHUNK_MS, VOICE_CHUNK, VOICE_RATE
+from server.opus import CLOCK_RATE, Encoder, opus_encoder
+
+log = logging.getLogger(__name__)
+
+FRAME_S = CHUNK_MS / 1000
+FRAME = CLOCK_RATE * CHUNK_MS // 1000  # ticks of the RTP clock
+PER_SAMPLE = CLOCK_RATE // VOICE_RATE
+TIME_BASE = fractions.Fraction(1, CLOCK_RATE)
+CATCH_UP = 3  # frames that may be sent at once after a stall
+FADE = VOICE_RATE * 3 // 1000  # samples, 3 ms
+QUIET = 64  # of 32,768 (-54 dBFS): an edge below this does not click
+TAIL_FRAMES = 2  # encoded after the sound: the encoder holds the last 6.5 ms back
+SENT_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"  # aiortc 1.16: of the last packet sent
+SENT_PACKETS = "_RTCRtpSender__packet_count"
+
+ZEROS = np.zeros(VOICE_CHUNK, np.int16)
+ZEROS.flags.writeable = False
+RISE = np.linspace(0, 1, FADE, endpoint=False, dtype=np.float32)
+FALL = RISE[::-1].copy()
+
+
+class VoiceTrack(MediaStreamTrack):
+    """The outbound audio track.
+
+    Args:
+        read: asked for 480 samples every 20 ms; int16 mono at 24 kHz, or None for silence
+            (pipeline.session.Session.read). What it raises is logged once and becomes silence.
+        encoder: of 24 kHz; None: the best there is.
+        on_packet: called with (payload, ticks at 48 kHz since the first packet) of each packet.
+        now, sleep: a monotonic clock in seconds and how to wait on it.
+    """
+
+    kind = "audio"
+
+    def __init__(
+        self,
+        read: Callable[[int], np.ndarray | None],
+        *,
+        encoder: Encoder | None = None,
+        on_packet: Callable[[bytes, int], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__()
+        self.asked = 0  # samples at 24 kHz asked of `read` so far
+        self.skipped = 0  # frames left out after stalls
+        self._read = read
+        self._encoder = encoder or opus_encoder(VOICE_RATE)
+        self._on_packet = on_packet
+        self._now = now
+        self._sleep = sleep
+        self._start_s: float | None = None
+        self._frame = 0  # the next one's number; its pts is this * FRAME
+        self._returned = 0  # pts of the last packet
+        self._last = 0  # sample that was handed out last
+        self._silent = TAIL_FRAMES  # frames of silence so far
+        self._silence = self._silent_packet()
+        self._sender: RTCRtpSender | None = None
+        self._origin: int | None = None  # RTP timestamp of pts 0
+        # Where `asked` and pts parted: (asked, pts) after each stall. Nobody asks about what is long past.
+        self._rebased: deque[tuple[int, int]] = deque([(0, 0)], maxlen=16)
+        self._complained = False
+
+    def bind(self, sender: RTCRtpSender) -> None:
+        """The sender that sends this track: its random RTP origin is read from it."""
+        self._sender = sender
+
+    def rtp_at(self, out_samples: int) -> int | None:
+        """RTP timestamp of the sample before which `out_samples` had been asked of `read`.
+
+        None before the first packet was sent, or where aiortc does not tell (a private name).
+        """
+        if self._origin is None:
+            return None
+        asked, pts = next((pair for pair in reversed(self._rebased) if pair[0] <= out_samples), (0, 0))
+        return (self._origin + pts + (out_samples - asked) * PER_SAMPLE) % 2**32
+
+    async def recv(self) -> av.Packet:
+        """The next 20 ms, when they are due. Raises MediaStreamError once the track was stopped."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        self._learn_origin()
+        await self._wait()
+        try:
+            payload = self._encode(self._next_sound())
+        except Exception:
+            self._complain("encoding")
+            payload = self._silence
+        pts = self._returned = self._frame * FRAME
+        self._frame += 1
+        if self._on_packet is not None:
+            try:
+                self._on_packet(payload, pts)
+            except Exception:
+                self._complain("the listener")
+        packet = av.Packet(payload)
+        packet.pts = pts
+        packet.time_base = TIME_BASE
+        return packet
+
+    async def _wait(self) -> None:
+        if self._start_s is None:
+            self._start_s = self._now()
+        early = self._start_s + self._frame * FRAME_S - self._now()
+        if early > 0:
+            await self._sleep(early)
+            return
+        behind = int(-early / FRAME_S)
+        if behind > CATCH_UP:
+            self.skipped += behind
+            self._frame += behind
+            self._rebased.append((self.asked, self._frame * FRAME))
+
+    # ------------------------------------------------------------------ sound
+
+    def _next_sound(self) -> np.ndarray | None:
+        """480 samples without a click at either edge; None: silence, and no sound is left to end."""
+        try:
+            sound = self._read(VOICE_CHUNK)
+        except Exception:
+            self._complain("reading the voice")
+            sound = None
+        self.asked += VOICE_CHUNK
+        if sound is None or not len(sound):
+            if self._silent >= TAIL_FRAMES:
+                return None
+            self._silent += 1
+            return self._fall() if abs(self._last) > QUIET else ZEROS
+        if len(sound) != VOICE_CHUNK or sound.dtype != np.int16:
+            sound = self._fit(sound)
+        if self._silent:
+            if self._silent >= TAIL_FRAMES:
+                self._encoder.reset()  # the decoder has heard silence that this encoder did not encode
+            if abs(int(sound[0])) > QUIET:
+                sound = sound.copy()
+                sound[:FADE] = sound[:FADE] * RISE
+            self._silent = 0
+        self._last = int(sound[-1])
+        return sound
+
+    def _fall(self) -> np.ndarray:
+        """From the last sample down to zero in 3 ms."""
+        sound = ZEROS.copy()
+        sound[:FADE] = self._last * FALL
+        self._last = 0
+        return sound
+
+    def _fit(self, sound: np.ndarray) -> np.ndarray:
+        fitted = ZEROS.copy()
+        count = min(len(sound), VOICE_CHUNK)
+        fitted[:count] = sound[:count]
+        if count < VOICE_CHUNK and abs(int(fitted[count - 1])) > QUIET:
+            ramp = min(FADE, VOICE_CHUNK - count)
+            fitted[count : count + ramp] = int(fitted[count - 1]) * np.linspace(1, 0, ramp)
+        return fitted
+
+    def _encode(self, sound: np.ndarray | None) -> bytes:
+        return self._silence if sound is None else self._encoder.encode(sound)
+
+    def _silent_packet(self) -> bytes:
+        """Silence, encoded once: the packet that the encoder has settled on."""
+        for _ in range(5):
+            packet = self._encoder.encode(ZEROS)
+        self._encoder.reset()
+        return packet
+
+    # ------------------------------------------------------------------
+
+    def _learn_origin(self) -> None:
+        """The sender adds its origin to each pts and keeps the sum of the last packet sent.
+
+        It asks for a frame only after it has sent the one before, so that is the frame returned last.
+        """
+        if self._origin is None and self._frame and getattr(self._sender, SENT_PACKETS, 0):
+            sent = getattr(self._sender, SENT_TIMESTAMP, None)
+            if sent is not None:
+                self._origin = (sent - self._returned) % 2**32
+
+    def _complain(self, what: str) -> None:
+        if not self._complained:
+            log.exception("%s failed; silence is sent (said once a call)", what)
+        self._complained = True

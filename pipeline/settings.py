@@ -52,7 +52,7 @@ class TurnSettings(Section):
 
 
 class PocketsphinxSettings(Section):
-    processes: int = Field(1, ge=1, le=16)  # decoding processes, shared by all calls
+    at_once: int = Field(8, ge=1, le=64)  # utterances decoded at a time, each in a small process; more wait
     full_pass: bool = True
 
 

@@ -55,7 +55,8 @@ class Entries:
     """A list of folded words and phrases that an utterance may begin with, end in or consist of."""
 
     def __init__(self, entries: Iterable[str], language: str, spaces: bool) -> None:
-        plain, endings = [], []
+        plain: list[str] = []
+        endings: list[str] = []
         for entry in entries:
             (endings if entry.startswith("-") else plain).append(fold(entry, language))
         self.spaces = spaces

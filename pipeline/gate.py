@@ -1,0 +1,286 @@
+"""When somebody speaks: 20 ms chunks in, openings out, and how long it has been silent since.
+
+    webrtcvad     ....######....            costs little, takes noise for voice
+    Onset             ^                     duck, by webrtcvad alone
+    Silero        ....~~~~######~~~~        runs while webrtcvad says voice, and while open
+    Opened                 ^  at ^(dated back), pre-roll in front of it
+    energy        .....########.....        inside what Silero calls speech: the first and the last
+    silence_ms                 0123..       voiced sample, to a few ms
+
+webrtcvad's own tail never counts: while the gate is open it is not even asked. The gate opens by
+itself and is closed by its owner, because when an utterance is over is for the floor to say.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import webrtcvad
+
+from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, AudioChunk
+from pipeline.settings import GateSettings
+from pipeline.silero import WINDOW, SileroStream
+
+FRAME = 64  # samples, 4 ms: the grain of dating; five make a chunk, eight a Silero window
+ONSET_CHUNKS = 2  # in a row by webrtcvad: one alone is often a click
+ONSET_PATIENCE_MS = 300  # an onset that Silero has not confirmed by then is withdrawn
+WARM_UP_MS = 300  # of sound before the onset, so that the recurrent network has heard the room
+RECENT_WINDOWS = 4  # in which Silero must have confirmed
+REACH_BACK_MS = 100  # how far before Silero's first window energy may date an opening back
+BRIDGE_MS = 100  # a stop's closure inside a word is voice for voiced_ms
+KEPT_MS = 1000  # of sound beside the pre-roll, to date back in
+ABOVE_NOISE_DB = 8.0  # over the room, and
+BELOW_PEAK_DB = 26.0  # not further below this utterance's loudest: that is a voiced frame
+NEAR_PEAK_DB = 6.0  # but however loud the room, this near the loudest is voice
+PEAK_FALLS_DB = 0.1  # per 32 ms of speech: one shout does not make all that follows silent
+NOISE_FLOOR_DB = -70.0  # below it, everything is silence
+QUIETEST = 1e-10  # a power; keeps log10 defined on digital silence
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """webrtcvad alone takes this for voice. Good for ducking, for nothing else."""
+
+    at: int  # samples since the call began
+
+
+@dataclass(frozen=True, slots=True)
+class OnsetGone:
+    """It was none: Silero did not confirm it in time, or it ended."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Somebody speaks."""
+
+    at: int  # the first voiced sample, dated back
+    start: int  # of `preroll`, up to preroll_ms before `at`
+    preroll: np.ndarray  # int16, shape (n,): all sound from `start` to the end of the chunk just pushed
+
+
+GateEvent = Onset | OnsetGone | Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """32 ms that Silero has judged."""
+
+    start: int  # samples since the call began
+    speech: float  # probability
+    levels: np.ndarray  # dBFS of its eight frames
+
+
+class Gate:
+    """One call's. Synchronous; `push` takes 0.1 ms.
+
+    Args:
+        settings: thresholds, see config.toml.
+        silero: this call's stream of the shared model.
+    """
+
+    def __init__(self, settings: GateSettings, silero: SileroStream) -> None:
+        self.settings = settings
+        self._silero = silero
+        self._vad = webrtcvad.Vad(settings.aggressiveness)
+        self._kept: deque[AudioChunk] = deque(maxlen=(settings.preroll_ms + KEPT_MS) // CHUNK_MS)
+        self._kept_levels: deque[np.ndarray] = deque(maxlen=self._kept.maxlen)
+        self._flags: deque[bool] = deque(maxlen=settings.window_ms // CHUNK_MS)  # webrtcvad's
+        self._now = 0
+        self._level_db = 10 * float(np.log10(QUIETEST))
+        self._noise_db = -60.0
+        self._is_open = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._flags.clear()
+        self._windows: deque[Window] = deque(maxlen=KEPT_MS * MIC_RATE // 1000 // WINDOW)
+        self._pending = np.zeros(0)  # levels of frames that Silero has not judged yet
+        self._judged_until: int | None = None  # None: Silero rests
+        self._onset: int | None = None  # announced, neither confirmed nor withdrawn
+        self._announced = False
+        self._peak_db = NOISE_FLOOR_DB
+        self._speaking = False  # Silero's last word while open
+        self._voiced = 0
+        self._last_voiced = self._now
+
+    # ------------------------------------------------------------------ what the owner asks
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_open
+
+    @property
+    def voiced_ms(self) -> int:
+        """Confirmed voice since the opening, its first sample included; pauses count, if short."""
+        return 1000 * self._voiced // MIC_RATE
+
+    @property
+    def silence_ms(self) -> int:
+        """Since the last voiced sample. While closed: since the last utterance's (or the call's beginning)."""
+        return 1000 * (self._now - self._last_voice()) // MIC_RATE
+
+    @property
+    def level_db(self) -> float:
+        """RMS of the last chunk in dBFS, without a constant offset."""
+        return self._level_db
+
+    @property
+    def silero_windows(self) -> int:
+        """How many windows Silero has judged: what this gate costs."""
+        return self._silero.windows_run
+
+    def close(self) -> None:
+        """The utterance is over; look for the next one. Sound up to its last voice is in no later pre-roll."""
+        if not self._is_open:
+            return
+        last = self._last_voice()
+        self._is_open = False
+        while self._kept and self._kept[0].at + MIC_CHUNK <= last:
+            self._kept.popleft()
+            self._kept_levels.popleft()
+        self._silero.reset()
+        self._forget()
+        self._last_voiced = last
+
+    # ------------------------------------------------------------------ sound
+
+    def push(self, chunk: AudioChunk) -> list[GateEvent]:
+        """Exactly 20 ms at 16 kHz. Raises ValueError otherwise."""
+        if chunk.rate != MIC_RATE or chunk.samples.shape != (MIC_CHUNK,):
+            raise ValueError(f"the gate takes {MIC_CHUNK} samples at {MIC_RATE} Hz")
+        power = (chunk.samples.reshape(-1, FRAME).astype(np.float32) / 32768).var(axis=1) + QUIETEST
+        levels = 10 * np.log10(power)
+        self._level_db = 10 * float(np.log10(power.mean()))
+        self._now = chunk.at + MIC_CHUNK
+        self._kept.append(chunk)
+        self._kept_levels.append(levels)
+        self._follow_noise(float(np.median(levels)))
+        if self._is_open:
+            for window in self._judge([chunk], levels):
+                self._count(window)
+            return []
+        return self._look(chunk, levels)
+
+    def _follow_noise(self, level_db: float) -> None:
+        """Down at once, up slowly, and slower yet while somebody may be speaking."""
+        rise = 0.02 if self._judged_until is not None else 0.1  # dB per chunk: 1 and 5 dB/s
+        step = 0.3 * (level_db - self._noise_db)
+        self._noise_db = max(NOISE_FLOOR_DB, self._noise_db + min(step, rise))
+
+    def _look(self, chunk: AudioChunk, levels: np.ndarray) -> list[GateEvent]:
+        self._flags.append(self._vad.is_speech(chunk.samples.tobytes(), MIC_RATE))
+        if not any(self._flags):
+            return self._rest()
+        if self._judged_until is None:
+            warm_up = list(self._kept)[-(WARM_UP_MS // CHUNK_MS + 1) :]
+            self._judged_until = warm_up[0].at
+            heard = np.concatenate(list(self._kept_levels)[-len(warm_up) :])
+            self._windows.extend(self._judge(warm_up, heard))
+        else:
+            self._windows.extend(self._judge([chunk], levels))
+        events: list[GateEvent] = []
+        if not self._announced and list(self._flags)[-ONSET_CHUNKS:] == [True] * ONSET_CHUNKS:
+            self._onset = self._now - ONSET_CHUNKS * MIC_CHUNK
+            self._announced = True
+            events.append(Onset(self._onset))
+        if sum(self._flags) * CHUNK_MS >= self.settings.voiced_ms and self._confirmed():
+            return [*events, self._open()]
+        if self._onset is not None and self._now - self._onset > ONSET_PATIENCE_MS * MIC_RATE // 1000:
+            self._onset = None
+            events.append(OnsetGone(self._now))
+        return events
+
+    def _rest(self) -> list[GateEvent]:
+        """webrtcvad hears nothing any more: Silero rests, and costs nothing."""
+        if self._judged_until is None:
+            return []
+        announced, last = self._onset, self._last_voiced
+        self._silero.reset()
+        self._forget()
+        self._last_voiced = last
+        return [] if announced is None else [OnsetGone(self._now)]
+
+    def _judge(self, chunks: list[AudioChunk], levels: np.ndarray) -> list[Window]:
+        """What Silero says about the windows that these chunks fill."""
+        assert self._judged_until is not None
+        self._pending = np.concatenate([self._pending, levels])
+        judged = []
+        for speech in self._silero.push(np.concatenate([chunk.samples for chunk in chunks])):
+            frames = WINDOW // FRAME
+            judged.append(Window(self._judged_until, speech, self._pending[:frames]))
+            self._pending = self._pending[frames:]
+            self._judged_until += WINDOW
+        return judged
+
+    def _confirmed(self) -> bool:
+        recent = list(self._windows)[-RECENT_WINDOWS:]
+        return any(window.speech >= self.settings.confirm for window in recent)
+
+    # ------------------------------------------------------------------ dating
+
+    def _open(self) -> Opened:
+        speech = self._speech_so_far()
+        self._peak_db = max(float(window.levels.max()) for window in speech)
+        at = self._first_voiced(speech[0].start)
+        self._is_open = True
+        self._onset = None
+        self._last_voiced = at
+        for window in self._windows:
+            if window.start + WINDOW > at:
+                self._count(window)
+        start = max(self._kept[0].at, at - self.settings.preroll_ms * MIC_RATE // 1000)
+        sound = np.concatenate([chunk.samples for chunk in self._kept])
+        return Opened(at, start, sound[start - self._kept[0].at :])
+
+    def _speech_so_far(self) -> list[Window]:
+        """The unbroken run of windows that are speech, up to the last one that confirmed."""
+        windows = list(self._windows)
+        while windows[-1].speech < self.settings.confirm:
+            windows.pop()
+        first = len(windows) - 1
+        while first and windows[first - 1].speech >= self.settings.keep:
+            first -= 1
+        return windows[first:]
+
+    def _first_voiced(self, speech_start: int) -> int:
+        """Back from Silero's first window as long as there is energy: Silero is late on a soft consonant."""
+        levels = np.concatenate(list(self._kept_levels))
+        origin = self._kept[0].at
+        first = max(0, speech_start - REACH_BACK_MS * MIC_RATE // 1000 - origin) // FRAME
+        loud = levels >= self._threshold_db()
+        start = (speech_start - origin) // FRAME
+        frame = start + int(np.argmax(loud[start:]))
+        if frame == start:
+            while frame > first and loud[frame - 1]:
+                frame -= 1
+        return origin + frame * FRAME
+
+    def _count(self, window: Window) -> None:
+        """Finds the voice in a window that Silero has judged, the gate being open."""
+        self._speaking = window.speech >= self.settings.keep
+        if not self._speaking:
+            return
+        self._peak_db = max(self._peak_db - PEAK_FALLS_DB, float(window.levels.max()))
+        for frame in np.flatnonzero(window.levels >= self._threshold_db()):
+            end = window.start + (int(frame) + 1) * FRAME
+            gap = end - self._last_voiced
+            if gap <= 0:
+                continue
+            self._voiced += gap if gap <= FRAME + BRIDGE_MS * MIC_RATE // 1000 else FRAME
+            self._last_voiced = end
+
+    def _last_voice(self) -> int:
+        """Counting the newest frames, too new for Silero, as voice as long as it heard speech before them."""
+        if self._is_open and self._speaking:
+            loud = np.flatnonzero(self._pending >= self._threshold_db())
+            if len(loud) and self._judged_until is not None:
+                return max(self._last_voiced, self._judged_until + (int(loud[-1]) + 1) * FRAME)
+        return self._last_voiced
+
+    def _threshold_db(self) -> float:
+        audible = min(self._noise_db + ABOVE_NOISE_DB, self._peak_db - NEAR_PEAK_DB)
+        return max(audible, self._peak_db - BELOW_PEAK_DB)

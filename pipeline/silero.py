@@ -1,0 +1,82 @@
+"""Silero VAD v6: how probably a window of 32 ms is speech. The ONNX file comes with faster-whisper.
+
+The network is recurrent: a window's probability depends on what came before it. One `SileroModel`
+is loaded per process and shared; each call has a `SileroStream` with the state of its own.
+Source: https://github.com/snakers4/silero-vad; inputs as in faster_whisper/vad.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import ConfigError
+
+WINDOW = 512  # samples at 16 kHz, 32 ms
+CONTEXT = 64  # samples of the window before, put in front
+STATE = (1, 1, 128)
+
+
+def model_path() -> Path:
+    """The ONNX file inside the installed faster-whisper, found without importing it (that takes seconds).
+
+    Raises ConfigError when there is none."""
+    spec = importlib.util.find_spec("faster_whisper")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for path in sorted(Path(folder, "assets").glob("silero_vad_v*.onnx"), reverse=True):
+            return path
+    raise ConfigError("the voice detector silero_vad_v6.onnx is missing: install faster-whisper 1.2 or newer")
+
+
+class SileroModel:
+    """The loaded network. Loading takes about 0.2 s with the import of onnxruntime: do it in a thread at start."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        import onnxruntime  # here: 0.1 s that nothing but a running server needs
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a window costs 0.1 ms: handing it to a pool would cost more
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 4
+        self._session = onnxruntime.InferenceSession(
+            str(path or model_path()), providers=["CPUExecutionProvider"], sess_options=options
+        )
+
+    def run(self, window: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """float32 (1, CONTEXT + WINDOW) in [-1, 1] and the two states; the probability and the new states."""
+        answer: Any = self._session.run(None, {"input": window, "h": h, "c": c})
+        probability, h, c = answer
+        return float(probability.reshape(-1)[0]), h, c
+
+
+class SileroStream:
+    """One call's sound, cut into windows."""
+
+    def __init__(self, model: SileroModel) -> None:
+        self._model = model
+        self.windows_run = 0  # since the call began: what the gate's economy is measured by
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was heard; the next sample begins a window."""
+        self._h = np.zeros(STATE, np.float32)
+        self._c = np.zeros(STATE, np.float32)
+        self._heard = np.zeros(CONTEXT, np.float32)  # context, then what does not yet fill a window
+
+    def push(self, samples: np.ndarray) -> list[float]:
+        """int16 (n,), 16 kHz; the probabilities of the windows that became full, 0..1."""
+        heard = np.concatenate([self._heard, samples.astype(np.float32) / 32768])
+        probabilities = []
+        start = 0
+        while len(heard) - start >= CONTEXT + WINDOW:
+            window = heard[start : start + CONTEXT + WINDOW].reshape(1, -1)
+            probability, self._h, self._c = self._model.run(window, self._h, self._c)
+            probabilities.append(probability)
+            self.windows_run += 1
+            start += WINDOW
+        self._heard = heard[start:]
+        return probabilities

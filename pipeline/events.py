@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pipeline.items import Item
 from pipeline.providers import Transcript, Usage
 
+ReplyStatus = Literal["completed", "cancelled", "incomplete", "failed"]
 Phase = Literal["listening", "hearing", "paused", "answering", "doubting"]
 
 
@@ -157,7 +158,7 @@ class ReplyDone:
     """Always comes after ReplyCreated."""
 
     response_id: str
-    status: Literal["completed", "cancelled", "incomplete", "failed"]
+    status: ReplyStatus
     reason: str | None = None  # "turn_detected", "client_cancelled", "max_output_tokens", error's text
     item: Item | None = None
     previous_id: str | None = None

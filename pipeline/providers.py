@@ -67,6 +67,7 @@ class Transcript:
 
 class Recognizer(Provider, Protocol):
     full_pass: bool  # True: each Pause (or the end) brings a `full` after its `final`
+    punctuates: bool  # True: it writes full stops and question marks
 
     def knows(self, language: str) -> bool:
         """Whether it can transcribe that language (ISO 639-1)."""

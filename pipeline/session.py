@@ -1,18 +1,39 @@
-"""The conductor: microphone in, voice out, events to the world. (Interface first; being filled.)"""
+"""The conductor: microphone in, voice out, events to the world.
+
+`hear` decides synchronously (gate, then turns) and acts; models run in tasks of the call's own group.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from pipeline.audio import AudioChunk
-from pipeline.events import Event
-from pipeline.items import Item
-from pipeline.providers import Mind, Recognizer, Voice
-from pipeline.settings import CallSettings, Settings
+from pipeline import events as ev
+from pipeline import modes, turns
+from pipeline.air import Air
+from pipeline.answers import Answer, Answers, Preparation
+from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.dialogue import INTERRUPTED, Dialogue
+from pipeline.errors import CallError, ProviderError
+from pipeline.gate import Gate, Opened
+from pipeline.items import Item, Role, new_id
+from pipeline.languages import fold, is_backchannel, starts_with_interrupt
+from pipeline.listening import Utterance
+from pipeline.patience import judge, patience_ms
+from pipeline.providers import Message, Mind, Recognizer, Transcript, Voice
+from pipeline.settings import CallSettings, PatienceSettings, Settings
+from pipeline.silero import SileroModel, SileroStream
+from pipeline.timeline import Timeline
+from pipeline.turns import Phase, Turns
+
+FULL_WITHIN_S = 2.5  # how long an answer waits for the recogniser's better pass
+WORDLESS_MS = 700  # voice of that length without a word in it deserves "I didn't catch that"
+CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +43,7 @@ class Parts:
     ears: Recognizer
     mind: Mind
     voice: Voice
+    silero: SileroModel
 
 
 class Session:
@@ -33,59 +55,525 @@ class Session:
     def __init__(
         self, parts: Parts, settings: Settings, call: CallSettings, *, session_id: str | None = None
     ) -> None:
-        self.id: str
-        self.call: CallSettings
-        self.items: list[Item]
+        self.id = session_id or new_id("sess")
+        self.call = call
+        self._ears = parts.ears
+        self._wants_full = parts.mind.wants_full and parts.ears.full_pass
+        self._settings = settings
+        self._gate = Gate(settings.gate, SileroStream(parts.silero))
+        self._turns = Turns(settings.turns)
+        self._dialogue = Dialogue()
+        self._answers = Answers(parts.mind, parts.voice, settings, self._spawn, self._clock)
+        self._prepared = Preparation()
+        self._air = Air(self._dialogue, self._emit, self._reply_audible, self._reply_over)
+        self._timeline = Timeline()
+        self._listener: Callable[[ev.Event], None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._heard = 0  # samples of microphone
+        self._opened: Opened | None = None
+        self._utterance: Utterance | None = None  # being spoken
+        self._awaited: Utterance | None = None  # spoken, its words still owed
+        self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
+        self._recognising: dict[Utterance, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._floor: ev.FloorChanged | None = None
+        self._greeted = False
+        self.update({})
+
+    @property
+    def items(self) -> list[Item]:
+        return self._dialogue.items
+
+    # ------------------------------------------------------------ lifetime
 
     async def run(self) -> None:
         """Lives as long as the conversation; cancel it to end it. All its tasks end with it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._group = None
+            self._stop_timer()
 
-    def attach(self, emit: Callable[[Event], None] | None) -> None:
-        """Events go to `emit` from now on (None: nowhere)."""
+    def attach(self, listener: Callable[[ev.Event], None] | None) -> None:
+        """Events go to `listener` from now on (None: nowhere)."""
+        self._listener = listener
+        self._floor = None
+        self._show_floor()
+
+    def _emit(self, event: ev.Event) -> None:
+        if self._listener is not None:
+            self._listener(event)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        if self._group is None:
+            work.close()
+            return None
+        return self._group.create_task(work, name=name)
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    # --------------------------------------------------------------- sound
 
     def hear(self, chunk: AudioChunk) -> None:
         """20 ms of microphone, int16 mono 16 kHz, continuous. Silence must be fed when packets stop."""
+        if self._group is None:
+            return
+        gate, before = self._gate, self._utterance
+        chunk = AudioChunk(chunk.samples, MIC_RATE, self._heard)  # the call's clock, not the peer's
+        self._heard += len(chunk.samples)
+        for event in gate.push(chunk):
+            if isinstance(event, Opened):
+                self._opened = event
+        self._handle(
+            turns.Tick(
+                now_ms=self._now_ms,
+                onset=gate.onset,
+                open=gate.is_open,
+                started_ms=1000 * self._opened.at // MIC_RATE if self._opened else 0,
+                voiced_ms=gate.voiced_ms,
+                silence_ms=gate.silence_ms,
+            )
+        )
+        if self._utterance is not None:
+            self._utterance.voiced_ms = gate.voiced_ms
+            if self._utterance is before:  # a new one has this chunk in its pre-roll
+                self._utterance.push(chunk.samples)
+            if self._turns.phase is Phase.PAUSED and self._prepared.is_due(gate.silence_ms):
+                self._prepare(self._utterance)
 
     def read(self, count: int) -> np.ndarray | None:
         """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
+        return self._air.read(count)
+
+    @property
+    def _now_ms(self) -> int:
+        return 1000 * self._heard // MIC_RATE
+
+    # --------------------------------------------------------------- floor
+
+    def _handle(self, event: turns.TurnEvent) -> None:
+        for command in self._turns.handle(event):
+            self._act(command)
+        self._show_floor()
+
+    def _act(self, command: turns.Command) -> None:
+        match command:
+            case turns.OpenUtterance(started_ms, over_reply):
+                self._open_utterance(started_ms, over_reply)
+            case turns.Finalise():
+                self._finalise()
+            case turns.GoOn():
+                self._prepared.drop()
+                if self._utterance:
+                    self._utterance.go_on()
+            case turns.EndUtterance(why):
+                self._end_utterance(why)
+            case turns.DropUtterance():
+                self._drop_utterance()
+            case turns.BecomeTurn():
+                self._become_turn(interrupted=False)
+            case turns.Interrupt():
+                self._interrupt()
+            case turns.Withdraw():
+                self._withdraw()
+            case turns.Duck() if self._air.answer:
+                self._air.answer.reply.playout.duck(self._settings.turns.duck_db)
+            case turns.Hold() if self._air.answer:
+                self._air.answer.reply.playout.hold()
+            case turns.Resume() if self._air.answer:
+                self._air.answer.reply.playout.resume()
+
+    def _show_floor(self) -> None:
+        t = self._turns
+        pausing = t.phase is Phase.PAUSED and t.patience_ms is not None
+        floor = ev.FloorChanged(
+            t.phase.value,  # type: ignore[arg-type]
+            patience_ms=t.patience_ms if pausing else None,
+            why=t.why,
+            audible=t.audible,
+            ducked=t.ducked or t.held,
+        )
+        if floor != self._floor:
+            self._floor = floor
+            self._emit(replace(floor, spent_ms=t.spent_ms) if pausing else floor)
+
+    # ----------------------------------------------------------- utterance
+
+    def _open_utterance(self, started_ms: int, over_reply: bool) -> None:
+        utterance = Utterance(new_id("item"), started_ms, self._ears, self.call.language, self._transcribed)
+        utterance.over_reply = over_reply
+        self._utterance = utterance
+        if self._opened is not None:
+            utterance.push(self._opened.preroll)
+        task = self._spawn(self._recognise(utterance), "recognise")
+        if task is not None:
+            self._recognising[utterance] = task
+            task.add_done_callback(lambda _: self._recognising.pop(utterance, None))
+        if not over_reply:
+            self._emit(ev.SpeechStarted(utterance.item_id, started_ms))
+
+    async def _recognise(self, utterance: Utterance) -> None:
+        try:
+            await utterance.run()
+        except ProviderError as error:
+            utterance.failed = error
+            self._emit(ev.Trouble(error.stage, error.code, error.message))
+        if utterance is self._awaited:
+            self._give_answer(utterance)
+
+    def _finalise(self) -> None:
+        utterance = self._utterance
+        if utterance is None:
+            return
+        utterance.pause()
+        self._timeline.begin(paused=self._clock())
+        if self._turns.phase is Phase.PAUSED:
+            self._judge(utterance)  # by the words so far; again when the transcript is final
+
+    def _judge(self, utterance: Utterance) -> None:
+        detection = self.call.turn_detection
+        if detection.kind == "fixed":
+            self._handle(turns.Judged(detection.silence_ms, "fixed"))
+            return
+        verdict = judge(utterance.join(utterance.text), self.call.language, self._ears.punctuates)
+        settings: PatienceSettings = getattr(self._settings.turns, self.call.mode)
+        self._handle(turns.Judged(patience_ms(verdict, settings, self.call.patience), verdict.kind))
+
+    def _transcribed(self, utterance: Utterance, transcript: Transcript) -> None:
+        """A recogniser's news."""
+        if utterance is self._awaited:
+            if self._known(utterance):
+                self._give_answer(utterance)
+        elif utterance is self._utterance and utterance.over_reply:
+            self._weigh_words(transcript)
+        elif utterance is self._utterance:
+            self._emit(ev.Partial(utterance.item_id, utterance.shown(transcript)))
+            if transcript.kind == "partial" or self._turns.phase is not Phase.PAUSED:
+                return
+            self._timeline.stamp("final", self._clock())
+            if transcript.kind == "final":
+                self._judge(utterance)
+            if self._known(utterance):
+                self._plan_preparation()
+
+    def _weigh_words(self, transcript: Transcript) -> None:
+        """Speech over a reply: does it want the floor?"""
+        language = self.call.language
+        sure = " ".join(word.text for word in transcript.words if word.confidence >= CONFIDENT)
+        text = sure if transcript.words else transcript.text
+        said = bool(fold(text, language))
+        if transcript.kind == "partial":  # may change: only words that ask for the floor count
+            interrupts = said and starts_with_interrupt(text, language)
+        else:
+            interrupts = said and not is_backchannel(text, language)
+        self._handle(turns.WordsOverReply(interrupts, settled=transcript.kind != "partial"))
+
+    def _known(self, utterance: Utterance) -> bool:
+        """Its words are as good as they will get for an answer."""
+        if utterance.failed is not None:
+            return True
+        if utterance.final is None:
+            return False
+        better = self._wants_full and self.call.mode == "interview" and bool(utterance.final.text)
+        return utterance.full is not None or not better
+
+    def _end_utterance(self, why: str) -> None:
+        utterance = self._utterance
+        assert utterance is not None, "the floor ends only an utterance that it opened"
+        self._utterance = None
+        silence_ms = self._turns.spent_ms
+        self._gate.close()
+        if not utterance.asked:  # ended in mid-speech
+            utterance.pause()
+        utterance.end()
+        self._timeline.end_of_speech(self._clock(), silence_ms, why, self._turns.why)
+        item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
+        item.audio_ms = int(1000 * utterance.seconds)
+        previous = self._dialogue.add(item)
+        self._emit(ev.SpeechStopped(item.id, self._now_ms - silence_ms))
+        self._emit(ev.Committed(item.id, previous))
+        self._emit(ev.ItemAdded(item, previous))
+        self._emit(ev.ItemDone(item, previous))
+        self._awaited = self._answered = utterance
+        if self._known(utterance):
+            self._give_answer(utterance)
+        else:
+            bound_s = self._settings.turns.no_words_after_ms / 1000
+            if utterance.final is not None:  # only the better pass is missing
+                bound_s = min(bound_s, FULL_WITHIN_S)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(bound_s, self._give_answer, utterance)
+
+    def _drop_utterance(self) -> None:
+        utterance, self._utterance = self._utterance, None
+        self._gate.close()
+        self._prepared.drop()
+        if utterance is not None:
+            self._stop_recognising(utterance)
+            if not utterance.over_reply:
+                self._emit(ev.SpeechStopped(utterance.item_id, self._now_ms))
+                self._emit(ev.InputCleared())
+
+    def _become_turn(self, *, interrupted: bool) -> None:
+        """What began over a reply is the person's turn."""
+        utterance = self._utterance
+        if utterance is not None:
+            utterance.over_reply, utterance.interrupted = False, interrupted
+            self._emit(ev.SpeechStarted(utterance.item_id, utterance.started_ms))
+
+    def _stop_recognising(self, utterance: Utterance) -> None:
+        task = self._recognising.pop(utterance, None)
+        if task is not None:
+            task.cancel()
+
+    # -------------------------------------------------------------- answer
+
+    def _system(self) -> str:
+        c = self.call
+        return modes.system_prompt(c.mode, c.persona, c.language, c.topic, c.instructions)
+
+    def _messages(self, system: str | None = None) -> list[Message]:
+        return self._dialogue.messages(system or self._system(), self._settings.llm.history_messages)
+
+    def _plan_preparation(self) -> None:
+        t = self._turns
+        wanted = self._settings.turns.speculate and self.call.turn_detection.create_response
+        if wanted and t.patience_ms is not None and self._utterance is not None:
+            self._prepared.plan(t.patience_ms, t.why, self._clock())
+            if self._prepared.is_due(self._gate.silence_ms):
+                self._prepare(self._utterance)
+
+    def _prepare(self, utterance: Utterance) -> None:
+        text = utterance.words
+        if not fold(text, self.call.language) or self._prepared.holds(text):
+            return
+        said = Message("user", (INTERRUPTED if utterance.interrupted else "") + text)
+        self._prepared.put(
+            self._answers.begin(self.call, [*self._messages(), said], said=text), self._clock()
+        )
+
+    def _give_answer(self, utterance: Utterance) -> None:
+        """The person's turn is over and its words are known (or never will be)."""
+        if self._awaited is not utterance:
+            return
+        self._awaited = None
+        self._stop_timer()
+        text = utterance.words
+        self._keep_words(utterance)
+        self._timeline.stamp("final", self._clock())
+        if not fold(text, self.call.language):
+            self._prepared.drop()
+            self._dialogue.remove(utterance.item_id)
+            self._emit(ev.ItemDeleted(utterance.item_id))
+            if utterance.voiced_ms < WORDLESS_MS and utterance.failed is None:
+                self._no_answer()
+            else:
+                self._on_air(self._answers.words(self.call, "not_caught"))
+        elif not self.call.turn_detection.create_response:
+            self._prepared.drop()
+            self._no_answer()
+        else:
+            answer = self._prepared.take(text)
+            self._timeline.note(prepared=answer is not None)
+            if answer is None:
+                answer = self._answers.begin(self.call, self._messages(), said=text)
+            answer.to = utterance.item_id
+            self._on_air(answer)
+
+    def _keep_words(self, utterance: Utterance) -> None:
+        item = self._dialogue.find(utterance.item_id)
+        item.text = utterance.words
+        if utterance.failed is not None and not item.text:
+            self._emit(ev.TranscriptionFailed(item.id, utterance.failed.message))
+        else:
+            self._emit(ev.Transcribed(item.id, item.text, utterance.seconds))
+
+    def _no_answer(self) -> None:
+        self._answered = None
+        self._handle(turns.ReplyEnded())
+
+    def _on_air(self, answer: Answer) -> None:
+        self._timeline.stamp("released", self._clock())
+        self._air.put(answer, held=self._turns.held)
+
+    def _reply_audible(self) -> None:
+        self._timeline.stamp("first_sample", self._clock())
+        self._handle(turns.ReplyAudible())
+
+    def _reply_over(self, answer: Answer) -> None:
+        self._answered = None
+        self._measured(answer)
+        self._handle(turns.ReplyEnded())
+        note = answer.reply.note
+        if note and "ended" in note:
+            self._emit(ev.Ended(str(note["ended"])))
+
+    def _interrupt(self) -> None:
+        self._stop_waiting()
+        self._answered = None
+        answer = self._air.answer
+        self._become_turn(interrupted=answer is not None and answer.audible)
+        self._cut("turn_detected")
+
+    def _cut(self, reason: str) -> None:
+        answer = self._air.cut(reason)
+        if answer is not None:
+            item = answer.item
+            self._timeline.note(interrupted_after_words=len((item.text or "").split()))
+            self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
+            self._measured(answer)
+
+    def _withdraw(self) -> None:
+        """It was not their end: no trace of the reply, and what they say continues the same turn."""
+        before, self._answered = self._answered, None
+        self._stop_waiting()
+        answer = self._air.cut("turn_detected")
+        if answer is not None:
+            self._forget(answer.item.id)
+        self._prepared.drop()
+        self._timeline.note(withdrawn=True)
+        if before is not None and self._utterance is not None:
+            self._forget(before.item_id)
+            self._stop_recognising(before)
+            self._utterance.continues(before)
+            self._become_turn(interrupted=before.interrupted)
+
+    def _forget(self, item_id: str) -> None:
+        self._dialogue.remove(item_id)
+        self._emit(ev.ItemDeleted(item_id))
+
+    def _stop_waiting(self) -> None:
+        """For words that are still owed: what came of them is kept."""
+        self._stop_timer()
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            self._keep_words(awaited)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _measured(self, answer: Answer) -> None:
+        if answer.to is not None:
+            self._timeline.note(wasted_tokens=self._prepared.wasted_tokens)
+            self._prepared.wasted_tokens = 0
+            figures = self._timeline.figures(answer.reply.stamps)
+            self._emit(ev.TurnMeasured(answer.to, answer.response_id, figures))
+
+    # ------------------------------------------------------------- commands
 
     def greet(self) -> None:
         """The client is ready: the mind speaks first, if the call's settings say so. Only once."""
+        if self._greeted or self._group is None:
+            return
+        self._greeted = True
+        if self.call.greet and self._turns.phase is Phase.LISTENING:
+            self.reply()
 
     def update(self, patch: dict[str, Any]) -> CallSettings:
         """Merges `patch` into the call's settings. Raises CallError naming the field."""
+        try:
+            self.call = self.call.merged(patch)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise CallError("invalid_value", f"{place}: {first['msg']}", place) from error
+        self._turns.manual = self.call.turn_detection.kind == "none"
+        self._turns.interruptible = self.call.turn_detection.interrupt_response
+        return self.call
 
     def say(
-        self, text: str, item_id: str | None = None, previous_id: str | None = None, *, role: str = "user"
+        self, text: str, item_id: str | None = None, previous_id: str | None = None, *, role: Role = "user"
     ) -> Item:
-        """Adds a typed message to the history (no reply by itself)."""
+        """Adds a typed message to the history (no reply by itself). Raises CallError."""
+        if not text.strip():
+            raise CallError("empty_text", "a message needs some text", "item.content")
+        item = Item(item_id or new_id("item"), role, "completed", text, spoken=False)
+        previous = self._dialogue.add(item, previous_id)
+        self._emit(ev.ItemAdded(item, previous))
+        self._emit(ev.ItemDone(item, previous))
+        return item
 
     def reply(self, metadata: dict[str, Any] | None = None, instructions: str | None = None) -> None:
         """Asks for a reply now. Raises CallError if one is being given."""
+        if self._turns.phase in (Phase.ANSWERING, Phase.DOUBTING):
+            raise CallError(
+                "conversation_already_has_active_response",
+                "a reply is being given: wait for response.done, or send response.cancel first",
+            )
+        speaking = self._turns.phase is not Phase.LISTENING
+        self._handle(turns.ReplyAsked())
+        if not speaking:  # else what was being said has become the turn to answer
+            self._timeline.begin()
+            answer = self._answers.begin(self.call, self._messages(instructions))
+            answer.metadata = metadata
+            self._on_air(answer)
 
     def cancel(self, response_id: str | None = None) -> None:
         """Ends the reply being given. Raises CallError if there is none."""
+        answer = self._air.answer
+        if answer is None or (response_id and response_id != answer.response_id):
+            raise CallError("response_cancel_not_active", "there is no such reply to cancel")
+        self.clear_output()
 
     def clear_output(self) -> None:
         """Silences the reply and truncates its item to what was heard."""
+        if self._air.answer is not None:
+            self._answered = None
+            self._cut("client_cancelled")
+            self._handle(turns.ReplyEnded())
 
     def commit(self) -> None:
         """ "I'm done": ends the person's turn now. Raises CallError if nothing was said."""
+        if self._utterance is None:
+            raise CallError("input_audio_buffer_commit_empty", "nothing has been said since the last turn")
+        self._handle(turns.Commit())
 
     def clear_input(self) -> None:
         """Forgets what the person is saying."""
+        if self._utterance is None:
+            self._emit(ev.InputCleared())
+        self._handle(turns.ClearInput())
 
     def think(self) -> None:
         """ "Let me think": stops patience for a while."""
+        self._handle(turns.Think())
 
     def retrieve(self, item_id: str) -> Item:
         """Raises CallError."""
+        return self._dialogue.find(item_id)
 
     def truncate(self, item_id: str, audio_end_ms: int) -> None:
         """Cuts a reply's item to what was heard by then. Raises CallError."""
+        item = self._dialogue.find(item_id)
+        if item.role != "assistant":
+            raise CallError("invalid_value", "only a reply's item can be truncated", "item_id")
+        if self._air.answer is not None and self._air.answer.item is item:
+            self.clear_output()
+            return
+        self._dialogue.shorten(item, audio_end_ms)
+        self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
 
     def delete(self, item_id: str) -> None:
         """Raises CallError."""
+        if self._air.answer is not None and self._air.answer.item.id == item_id:
+            self.clear_output()
+        self._forget(item_id)
 
     def repeat(self) -> None:
-        """Says the last reply once more (no new item in history)."""
+        """Says the last reply once more (nothing new in the history). Raises CallError."""
+        last = next((i for i in reversed(self.items) if i.role == "assistant" and i.text), None)
+        if last is None or last.text is None:
+            raise CallError("nothing_to_repeat", "nothing has been said yet")
+        self.clear_output()
+        if self._turns.phase is not Phase.LISTENING:
+            raise CallError("busy", "not while you speak")
+        self._handle(turns.ReplyAsked())
+        answer = self._answers.text(self.call, last.text.strip())
+        answer.passing = True
+        self._on_air(answer)

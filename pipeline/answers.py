@@ -1,0 +1,151 @@
+"""Replies begun: by the mind for a history, or of fixed words. And the one that is prepared unheard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import modes
+from pipeline.items import Item, new_id
+from pipeline.languages import say
+from pipeline.providers import Message, Mind, ReplyOptions, Voice
+from pipeline.reply import MindStream, Reply, Wording, fixed
+from pipeline.settings import CallSettings, Settings
+
+PREPARE_BEFORE_MS = 900  # what hangs is prepared so long before its patience ends
+PREPARATIONS = 3  # at most so many at the first sign of a pause, in
+PREPARATIONS_S = 10.0
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None] | None"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """A reply and what the session knows about it."""
+
+    reply: Reply
+    task: asyncio.Task[None] | None
+    response_id: str
+    item: Item
+    said: str | None = None  # the person's words it was prepared from
+    to: str | None = None  # id of their item
+    metadata: dict[str, Any] | None = None
+    audible: bool = False
+    passing: bool = False  # said once more: leaves nothing in the history
+    failures_told: int = 0
+
+    def stop(self) -> None:
+        """Closes its streams; what is in the playout stays."""
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Answers:
+    """Begins replies for one call. `spawn` starts a task in the call's group."""
+
+    def __init__(
+        self, mind: Mind, voice: Voice, settings: Settings, spawn: Spawn, clock: Callable[[], float]
+    ) -> None:
+        self._mind = mind
+        self._voice = voice
+        self._settings = settings
+        self._spawn = spawn
+        self._clock = clock
+        self._rotation = 0
+
+    def begin(self, call: CallSettings, messages: list[Message], *, said: str | None = None) -> Answer:
+        """The mind's reply to `messages`, starting now."""
+        llm, turns = self._settings.llm, self._settings.turns
+        usual = llm.max_tokens_interview if call.mode == "interview" else llm.max_tokens
+        options = ReplyOptions(
+            language=call.language,
+            mode=call.mode,
+            topic=call.topic,
+            temperature=llm.temperature,
+            max_tokens=call.max_output_tokens or usual,
+        )
+        wording = Wording(
+            filler=self._one_of("one_moment", call.language),
+            filler_after_s=turns.filler_after_ms / 1000,
+            apology=self._one_of("apology", call.language),
+            apology_after_s=turns.apology_after_ms / 1000,
+        )
+        return self._start(call, self._mind.reply(messages, options), wording, said)
+
+    def words(self, call: CallSettings, key: str) -> Answer:
+        """Fixed words from the language's table (`say` in languages.toml)."""
+        return self.text(call, self._one_of(key, call.language))
+
+    def text(self, call: CallSettings, text: str) -> Answer:
+        """Just that text, spoken."""
+        return self._start(call, fixed(text), None, None)
+
+    def _one_of(self, key: str, language: str) -> str:
+        choices = say(key, language)
+        self._rotation += 1
+        return choices[self._rotation % len(choices)]
+
+    def _start(
+        self, call: CallSettings, source: MindStream, wording: Wording | None, said: str | None
+    ) -> Answer:
+        reply = Reply(
+            source,
+            self._voice,
+            modes.style(call.mode, call.persona, self._voice.name),
+            call.language,
+            wording=wording,
+            text_only=call.text_only,
+            clock=self._clock,
+        )
+        item = Item(new_id("item"), "assistant", text="", spoken=not call.text_only)
+        return Answer(reply, self._spawn(reply.run(), "reply"), new_id("resp"), item, said)
+
+
+class Preparation:
+    """The one reply that is being prepared while the pause is still judged."""
+
+    def __init__(self) -> None:
+        self.wasted_tokens = 0
+        self._answer: Answer | None = None
+        self._due_ms: int | None = None  # of silence
+        self._begun: deque[float] = deque(maxlen=PREPARATIONS)
+
+    def plan(self, patience_ms: int, why: str, now_s: float) -> None:
+        """A pause has words. Due at once, or shortly before the pause ends if it hangs or if too much was
+        prepared for nothing lately."""
+        crowded = len(self._begun) == PREPARATIONS and now_s - self._begun[0] < PREPARATIONS_S
+        later = crowded or why in ("hanging", "think")
+        self._due_ms = max(0, patience_ms - PREPARE_BEFORE_MS) if later else 0
+
+    def is_due(self, silence_ms: int) -> bool:
+        """True once, when the silence has lasted until the planned moment."""
+        if self._due_ms is None or silence_ms < self._due_ms:
+            return False
+        self._due_ms = None
+        return True
+
+    def holds(self, said: str) -> bool:
+        return self._answer is not None and self._answer.said == said
+
+    def put(self, answer: Answer, now_s: float) -> None:
+        self.drop()
+        self._begun.append(now_s)
+        self._answer = answer
+
+    def take(self, said: str) -> Answer | None:
+        """The prepared reply, if it was prepared from these words; any other is dropped."""
+        if not self.holds(said):
+            self.drop()
+        answer, self._answer, self._due_ms = self._answer, None, None
+        return answer
+
+    def drop(self) -> None:
+        """Speech went on: everything of it is cancelled, down to the streams."""
+        self._due_ms = None
+        if self._answer is not None:
+            self._answer.stop()
+            self.wasted_tokens += self._answer.reply.tokens
+            self._answer = None

@@ -1,0 +1,135 @@
+"""One utterance on its way through the recogniser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.errors import ProviderError
+from pipeline.providers import Pause, Recognizer, Transcript
+
+
+class Utterance:
+    """Takes the sound of one turn as it comes and keeps the newest transcript of it.
+
+    `on_change(utterance, transcript)` is called for each transcript, on the event loop.
+    """
+
+    def __init__(
+        self,
+        item_id: str,
+        started_ms: int,
+        ears: Recognizer,
+        language: str,
+        on_change: Callable[[Utterance, Transcript], None],
+    ) -> None:
+        self.item_id = item_id
+        self.started_ms = started_ms  # of the microphone's clock
+        self.over_reply = False  # not (yet) a turn
+        self.interrupted = False  # it broke into a reply
+        self.ended_ms: int | None = None  # of the microphone's clock, when its turn ended
+        self.failed: ProviderError | None = None
+        self._before = ""  # words of the same turn in front of it, see `continues`
+        self.voiced_ms = 0
+        self.text = ""  # newest
+        self.final: Transcript | None = None  # of all sound up to the last pause
+        self.full: Transcript | None = None
+        self._ears = ears
+        self._language = language
+        self._on_change = on_change
+        self._samples = 0
+        self._pauses = 0
+        self._went_on = False
+        self._answered = 0
+        # Bounded by the longest utterance: the floor ends one after `turns.longest_utterance_s`.
+        self._queue: asyncio.Queue[AudioChunk | Pause | None] = asyncio.Queue()
+
+    @property
+    def seconds(self) -> float:
+        """Length of its sound."""
+        return self._samples / MIC_RATE
+
+    @property
+    def words(self) -> str:
+        """The best there is of all that was said in this turn."""
+        best = self.full or self.final
+        return self.join(best.text if best else self.text)
+
+    @property
+    def asked(self) -> bool:
+        """A final transcript of all its sound has been asked for."""
+        return self._pauses > 0 and not self._went_on
+
+    @property
+    def settled(self) -> bool:
+        """The last pause has been answered."""
+        return self._pauses > 0 and self._answered == self._pauses
+
+    def continues(self, before: Utterance) -> None:
+        """A reply to `before` was withdrawn: this is the same turn's second half."""
+        self._before = before.words
+        self.started_ms = before.started_ms
+        self.voiced_ms += before.voiced_ms
+
+    def join(self, text: str) -> str:
+        """`text` behind what the turn began with."""
+        space = "" if self._language in ("zh", "ja") else " "
+        return self._before + (space if self._before and text else "") + text
+
+    def shown(self, transcript: Transcript) -> Transcript:
+        """The transcript of the whole turn, for captions."""
+        if not self._before:
+            return transcript
+        text = self.join(transcript.text)
+        sure = transcript.sure + len(text) - len(transcript.text)
+        return replace(transcript, text=text, sure=sure)
+
+    def push(self, samples: np.ndarray) -> None:
+        """int16 at MIC_RATE. Voids what was final."""
+        self._queue.put_nowait(AudioChunk(samples, MIC_RATE, self._samples))
+        self._samples += len(samples)
+
+    def pause(self) -> None:
+        """Asks for a final transcript of what is there."""
+        self._pauses += 1
+        self._went_on = False
+        self.final = self.full = None
+        self._queue.put_nowait(Pause())
+
+    def go_on(self) -> None:
+        """Speech again: finals of the pause before are void."""
+        self._went_on = True
+        self.final = self.full = None
+
+    def end(self) -> None:
+        """No more sound will come."""
+        self._queue.put_nowait(None)
+
+    async def run(self) -> None:
+        """Until `end` and all that is owed has come. Raises ProviderError."""
+        stream = self._ears.transcribe(self._audio(), language=self._language)
+        async with aclosing(stream):  # type: ignore[type-var]
+            async for transcript in stream:
+                self._take(transcript)
+
+    async def _audio(self) -> AsyncIterator[AudioChunk | Pause]:
+        while (piece := await self._queue.get()) is not None:
+            yield piece
+
+    def _take(self, transcript: Transcript) -> None:
+        if transcript.kind == "final":
+            self._answered = min(self._answered + 1, self._pauses)
+            if not self.settled:
+                return  # of an earlier pause: speech has gone on since
+            self.final = transcript
+        elif transcript.kind == "full":
+            if not self.settled:
+                return
+            self.full = transcript
+        self.text = transcript.text
+        self._on_change(self, transcript)

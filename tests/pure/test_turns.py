@@ -1,0 +1,231 @@
+"""The floor as a table: every phase with every event, and what must hold whatever happens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import turns
+from pipeline.settings import TurnSettings
+from pipeline.turns import TABLE, Judged, Phase, Tick, Turns
+
+EVENTS = turns.TurnEvent.__args__
+
+
+def quiet(now_ms: int) -> Tick:
+    return Tick(now_ms)
+
+
+def voice(now_ms: int, *, since: int, silence: int = 0, voiced: int | None = None) -> Tick:
+    spoken = now_ms - since - silence if voiced is None else voiced
+    return Tick(now_ms, onset=silence == 0, open=True, started_ms=since, voiced_ms=spoken, silence_ms=silence)
+
+
+def answering(floor: Turns, *, audible_at: int | None) -> None:
+    """Brings a fresh floor to a reply to a turn that patience ended."""
+    floor.handle(voice(100, since=0))
+    floor.handle(voice(1000, since=0, silence=100))
+    floor.handle(Judged(240, "complete"))
+    assert floor.handle(voice(1140, since=0, silence=240)) == [turns.EndUtterance("patience")]
+    if audible_at is not None:
+        floor.handle(quiet(audible_at))
+        floor.handle(turns.ReplyAudible())
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_pair_of_phase_and_event_is_in_the_table(phase: Phase, event: type) -> None:
+    assert (phase, event) in TABLE
+
+
+def test_speech_pause_and_patience_hand_the_floor_over() -> None:
+    floor = Turns(TurnSettings())
+    assert floor.handle(quiet(20)) == []
+    assert floor.handle(voice(200, since=100)) == [turns.OpenUtterance(100, over_reply=False)]
+    assert floor.phase is Phase.HEARING
+    assert floor.handle(voice(1080, since=100, silence=80)) == []
+    assert floor.handle(voice(1100, since=100, silence=100)) == [turns.Finalise()]
+    floor.handle(Judged(700, "neutral"))
+    assert floor.handle(voice(1680, since=100, silence=680)) == []
+    assert floor.handle(voice(1700, since=100, silence=700)) == [turns.EndUtterance("patience")]
+    assert floor.phase is Phase.ANSWERING
+    floor.handle(turns.ReplyEnded())
+    assert floor.phase is Phase.LISTENING
+
+
+def test_speech_after_a_short_pause_goes_on_with_the_turn() -> None:
+    floor = Turns(TurnSettings())
+    floor.handle(voice(200, since=100))
+    floor.handle(voice(1100, since=100, silence=100))
+    assert floor.handle(voice(1140, since=100, silence=0)) == [turns.GoOn()]
+    assert floor.phase is Phase.HEARING
+
+
+def test_i_am_done_ends_the_turn_at_once() -> None:
+    floor = Turns(TurnSettings())
+    floor.handle(voice(200, since=100))
+    assert floor.handle(turns.Commit()) == [turns.EndUtterance("commit")]
+
+
+def test_let_me_think_stops_patience() -> None:
+    floor = Turns(TurnSettings(think_ms=20_000))
+    floor.handle(voice(200, since=100))
+    floor.handle(voice(1100, since=100, silence=100))
+    floor.handle(Judged(240, "complete"))
+    floor.handle(turns.Think())
+    assert floor.handle(voice(3000, since=100, silence=2000)) == []
+    assert floor.why == "think"
+    assert floor.handle(voice(21_300, since=100, silence=20_300)) == [turns.EndUtterance("patience")]
+
+
+def test_a_turn_of_three_minutes_is_ended() -> None:
+    floor = Turns(TurnSettings())
+    floor.handle(voice(200, since=0))
+    assert floor.handle(voice(180_000, since=0)) == [turns.EndUtterance("longest")]
+
+
+def test_going_on_just_after_a_reply_began_withdraws_it() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(1500, since=1420))
+    assert floor.phase is Phase.DOUBTING
+    assert floor.handle(voice(1540, since=1420)) == [turns.Withdraw()]
+    assert floor.phase is Phase.HEARING
+
+
+def test_speech_over_a_reply_ducks_holds_and_interrupts() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    assert floor.handle(Tick(5000, onset=True)) == [turns.Duck()]
+    assert floor.handle(voice(5080, since=5000)) == [turns.OpenUtterance(5000, over_reply=True)]
+    assert floor.handle(voice(5220, since=5000)) == []
+    assert floor.handle(voice(5240, since=5000)) == [turns.Hold()]
+    assert floor.handle(voice(5680, since=5000)) == []
+    assert floor.handle(voice(5700, since=5000)) == [turns.Interrupt()]
+    assert floor.phase is Phase.HEARING
+
+
+def test_a_word_that_is_no_backchannel_interrupts_at_once() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    assert floor.handle(turns.WordsOverReply(interrupts=True, settled=False)) == [turns.Interrupt()]
+
+
+def test_a_noise_that_is_never_confirmed_only_ducks() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    assert floor.handle(Tick(5000, onset=True)) == [turns.Duck()]
+    assert floor.handle(Tick(5020, onset=False)) == [turns.Resume()]
+    assert floor.phase is Phase.ANSWERING
+
+
+def test_a_backchannel_leaves_the_reply_standing() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    floor.handle(voice(5320, since=5000, silence=0))
+    assert turns.Finalise() in floor.handle(voice(5420, since=5000, silence=100, voiced=320))
+    assert floor.handle(voice(5520, since=5000, silence=200, voiced=320)) == [
+        turns.DropUtterance(),
+        turns.Resume(),
+    ]
+    assert floor.phase is Phase.ANSWERING
+
+
+def test_a_longer_backchannel_waits_for_its_words() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    floor.handle(voice(5700, since=5000, silence=100, voiced=600))
+    assert floor.handle(voice(5800, since=5000, silence=200, voiced=600)) == []
+    floor.handle(turns.WordsOverReply(interrupts=False, settled=True))
+    assert turns.Resume() in floor.handle(voice(5820, since=5000, silence=220, voiced=600))
+
+
+def test_a_reply_that_drains_under_a_voice_leaves_the_floor_to_it() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    assert floor.handle(turns.ReplyEnded()) == [turns.BecomeTurn()]
+    assert floor.phase is Phase.HEARING
+
+
+def test_nobody_is_talked_over_before_a_reply_is_audible() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=None)
+    commands = floor.handle(voice(1400, since=1340))
+    assert commands == [turns.OpenUtterance(1340, over_reply=True), turns.Hold()]
+    assert floor.handle(voice(1460, since=1340)) == [turns.Withdraw()]
+
+
+def test_push_to_talk_waits_for_the_client() -> None:
+    floor = Turns(TurnSettings())
+    floor.manual = True
+    floor.handle(voice(200, since=100))
+    floor.handle(voice(1100, since=100, silence=100))
+    floor.handle(Judged(240, "complete"))
+    assert floor.handle(voice(9000, since=100, silence=8000)) == []
+    assert floor.handle(turns.Commit()) == [turns.EndUtterance("commit")]
+
+
+random_events = st.lists(
+    st.one_of(
+        st.builds(
+            lambda o, op, v, s: ("tick", o, op, v, s),
+            st.booleans(),
+            st.booleans(),
+            st.integers(0, 2000),
+            st.integers(0, 5000),
+        ),
+        st.sampled_from(
+            [
+                Judged(240, "complete"),
+                Judged(1800, "hanging"),
+                turns.Commit(),
+                turns.ClearInput(),
+                turns.Think(),
+                turns.ReplyAsked(),
+                turns.ReplyAudible(),
+                turns.ReplyEnded(),
+                turns.WordsOverReply(True, True),
+                turns.WordsOverReply(False, True),
+            ]
+        ),
+    ),
+    max_size=120,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(random_events)
+def test_from_anywhere_silence_and_the_end_of_replies_lead_back_to_listening(events: list) -> None:
+    floor = Turns(TurnSettings())
+    now = 0
+    utterance = False
+    for event in events:
+        if isinstance(event, tuple):
+            now += 20
+            _, onset, open_, voiced, silence = event
+            event = Tick(now, onset, open_, max(0, now - voiced - silence), voiced, silence)
+        for command in floor.handle(event):
+            if isinstance(command, turns.OpenUtterance):
+                assert not utterance, "an utterance was opened inside another"
+                utterance = True
+            elif isinstance(command, turns.EndUtterance | turns.DropUtterance):
+                assert utterance, "an utterance ended that never was"
+                utterance = False
+    silence = 0
+    for _ in range(200_000 // 20):
+        now += 20
+        silence += 20
+        floor.handle(Tick(now, open=utterance, voiced_ms=300, silence_ms=silence))
+        utterance = floor.phase in (Phase.HEARING, Phase.PAUSED, Phase.DOUBTING)
+        if floor.phase is Phase.PAUSED and floor.patience_ms is None:
+            floor.handle(Judged(700, "neutral"))
+        if floor.phase is Phase.ANSWERING:
+            floor.handle(turns.ReplyEnded())
+        if floor.phase is Phase.LISTENING:
+            break
+    assert floor.phase is Phase.LISTENING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import modes
@@ -91,10 +91,12 @@ class Answers:
     def _start(
         self, call: CallSettings, source: MindStream, wording: Wording | None, said: str | None
     ) -> Answer:
+        style = modes.style(call.mode, call.persona, self._voice.name)
+        style = replace(style, voice=call.voice or style.voice, rate=style.rate * call.speed)
         reply = Reply(
             source,
             self._voice,
-            modes.style(call.mode, call.persona, self._voice.name),
+            style,
             call.language,
             wording=wording,
             text_only=call.text_only,

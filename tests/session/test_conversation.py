@@ -1,0 +1,263 @@
+"""The conversation as a whole: exact times, because its clock is the microphone's."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import events as ev
+from pipeline.errors import CallError, ProviderError
+from pipeline.settings import Settings
+from tests.session.call import Call, Ears, Mind, Sound, Voice, speech
+from tests.sounds import click, quieter, speech as spoken
+
+QUESTION = "what is a cache"
+LONG = "a cache keeps what was asked before so that it need not be fetched again and again by everyone"
+
+
+def length_ms(text: str) -> int:
+    return 1000 * len(spoken(text)) // 16_000
+
+
+def test_a_question_is_answered_when_patience_is_over() -> None:
+    call = Call(Ears([[QUESTION]]), Mind(["A small fast store."]), Voice(), speech(500, QUESTION)).run(5000)
+    end = 500 + length_ms(QUESTION)
+    assert call.texts() == [("user", QUESTION), ("assistant", "A small fast store.")]
+    assert 200 <= call.first_sound_ms() - end <= 240 + 60
+    kinds = [type(seen.event).__name__ for seen in call.events]
+    expected = ["SpeechStarted", "SpeechStopped", "Committed", "ItemAdded", "ItemDone", "Transcribed"]
+    expected += ["ReplyCreated", "ReplyItemAdded", "AudioStarted", "ReplyDone", "AudioStopped"]
+    assert [kind for kind in kinds if kind in expected] == expected
+
+
+def test_the_reply_is_prepared_while_the_pause_is_judged() -> None:
+    mind, voice = Mind(["A small fast store."], first_ms=60), Voice(delay_ms=60)
+    call = Call(Ears([[QUESTION]]), mind, voice, speech(500, QUESTION)).run(5000)
+    assert call.first_sound_ms() - (500 + length_ms(QUESTION)) <= 240 + 60
+    assert call.one(ev.TurnMeasured).event.figures["prepared"] is True
+
+
+def test_without_speculation_the_model_is_asked_only_when_the_turn_is_over() -> None:
+    settings = Settings.model_validate({"turns": {"speculate": False}})
+    mind = Mind(["A small fast store."], first_ms=300)
+    call = Call(Ears([[QUESTION]]), mind, Voice(), speech(500, QUESTION), settings=settings).run(5000)
+    assert call.first_sound_ms() - (500 + length_ms(QUESTION)) >= 540
+    assert len(mind.asked) == 1
+    assert call.one(ev.TurnMeasured).event.figures["prepared"] is False
+
+
+def test_someone_who_hesitates_after_because_is_not_cut_off() -> None:
+    first, second = "i would use a cache because", "the database is slow"
+    gap = 1200
+    ears = Ears([[first, f"{first} {second}"]])
+    second_at = 500 + length_ms(first) + gap
+    call = Call(ears, Mind(["Good."]), Voice(), speech(500, first), speech(second_at, second)).run(9000)
+    assert call.texts() == [("user", f"{first} {second}"), ("assistant", "Good.")]
+    assert call.first_sound_ms() > second_at + length_ms(second) + 240
+    reasons = [seen.event.why for seen in call.of(ev.FloorChanged) if seen.event.phase == "paused"]
+    assert "hanging" in reasons
+
+
+def test_what_was_prepared_is_thrown_away_when_speech_goes_on() -> None:
+    first, second = "i would put it in memory", "and in redis too"
+    ears = Ears([[first, f"{first} {second}"]])
+    mind = Mind(["Good choice."])
+    second_at = 500 + length_ms(first) + 400
+    call = Call(ears, mind, Voice(), speech(500, first), speech(second_at, second)).run(9000)
+    assert mind.asked[0][-1].text == first
+    assert {messages[-1].text for messages in mind.asked[1:]} == {f"{first} {second}"}
+    assert mind.open_streams == 0
+    assert call.texts() == [("user", f"{first} {second}"), ("assistant", "Good choice.")]
+    assert call.one(ev.TurnMeasured).event.figures["wasted_tokens"] > 0
+
+
+def test_going_on_as_the_reply_begins_withdraws_it_without_a_trace() -> None:
+    first, second = QUESTION, "i mean in a browser"
+    ears = Ears([[first], [second]])
+    end = 500 + length_ms(first)
+    call = Call(ears, Mind([LONG]), Voice(), speech(500, first), speech(end + 400, second)).run(14_000)
+    assert call.texts()[0] == ("user", f"{first} {second}")
+    assert [role for role, _ in call.texts()] == ["user", "assistant"]
+    assert len(call.of(ev.ItemDeleted)) == 2
+    assert call.audible(end + 400 + 250, end + 400 + length_ms(second)) < -80
+
+
+def test_speaking_over_the_reply_stops_it_within_300_ms() -> None:
+    interruption = "wait i have another question about that"
+    at = 4000
+    ears = Ears([[QUESTION], [interruption]])
+    mind = Mind([LONG, "Of course."])
+    call = Call(ears, mind, Voice(), speech(500, QUESTION), speech(at, interruption)).run(12_000)
+    assert call.audible(at - 100, at) > -30
+    assert call.last_sound_ms(before_ms=at + length_ms(interruption)) - at <= 300
+    heard = call.texts()[1][1]
+    assert heard
+    assert LONG.startswith(heard)
+    assert heard != LONG
+    said_words = (at - call.first_sound_ms()) // 200
+    assert abs(len(heard.split()) - said_words) <= 2
+    assert mind.asked[-1][-1].text == f"[INTERRUPTED] {interruption}"
+    assert mind.open_streams == 0
+    done = call.of(ev.ReplyDone)[0].event
+    assert (done.status, done.reason) == ("cancelled", "turn_detected")
+
+
+@pytest.mark.parametrize("word", ["yeah", "okay", "right"])
+def test_a_backchannel_leaves_the_reply_whole(word: str) -> None:
+    at = 4000
+    ears = Ears([[QUESTION], [word]])
+    call = Call(ears, Mind([LONG]), Voice(), speech(500, QUESTION), speech(at, word)).run(16_000)
+    assert call.texts() == [("user", QUESTION), ("assistant", LONG)]
+    assert call.first_sound_ms(after_ms=at + length_ms(word)) - (at + length_ms(word)) <= 300
+    assert len(call.of(ev.SpeechStarted)) == 1
+
+
+def test_a_click_during_a_reply_neither_cuts_nor_repeats_it() -> None:
+    call = Call(Ears([[QUESTION]]), Mind([LONG]), Voice(), speech(500, QUESTION), Sound(4000, click())).run(
+        12_000
+    )
+    assert call.texts() == [("user", QUESTION), ("assistant", LONG)]
+
+
+def test_quiet_speech_is_heard() -> None:
+    sound = Sound(500, quieter(spoken(QUESTION), 20))
+    call = Call(Ears([[QUESTION]]), Mind(["Hm."]), Voice(), sound).run(4000)
+    assert call.texts()[0] == ("user", QUESTION)
+
+
+def test_the_greeting_comes_first_and_once() -> None:
+    call = Call(Ears([]), Mind(["Hello, and welcome."]), Voice(), greet=True)
+    call.at(100, lambda session: session.greet()).at(200, lambda session: session.greet()).run(3000)
+    assert call.texts() == [("assistant", "Hello, and welcome.")]
+    assert [message.role for message in call.mind.asked[0]] == ["system"]
+
+
+def test_typing_works_as_well_as_speaking() -> None:
+    def type_it(session: object) -> None:
+        session.say("what is a cache")
+        session.reply()
+
+    call = Call(Ears([]), Mind(["A small fast store."]), Voice()).at(100, type_it).run(3000)
+    assert call.texts() == [("user", "what is a cache"), ("assistant", "A small fast store.")]
+
+
+def test_asking_twice_at_once_is_refused_with_a_reason() -> None:
+    refused = []
+
+    def ask(session: object) -> None:
+        try:
+            session.reply()
+        except CallError as error:
+            refused.append(error.code)
+
+    Call(Ears([]), Mind(["Yes."]), Voice()).at(100, ask).at(150, ask).run(2000)
+    assert refused == ["conversation_already_has_active_response"]
+
+
+def test_i_am_done_ends_the_turn_without_a_wait() -> None:
+    call = Call(Ears([[QUESTION]]), Mind(["Sure."]), Voice(), speech(500, QUESTION), mode="interview")
+    end = 500 + length_ms(QUESTION)
+    call.at(end + 150, lambda session: session.commit()).run(4000)
+    assert call.first_sound_ms() <= end + 150 + 60
+
+
+def test_the_interview_waits_longer_than_the_chat() -> None:
+    call = Call(Ears([[QUESTION]]), Mind(["Sure."]), Voice(), speech(500, QUESTION), mode="interview")
+    call.run(6000)
+    assert 960 <= call.first_sound_ms() - (500 + length_ms(QUESTION)) <= 1060
+
+
+def test_a_failed_mind_costs_a_turn_never_the_call() -> None:
+    second = "can you say that again"
+    mind = Mind([ProviderError("llm", "fake", "no connection", "unreachable"), "Here I am."])
+    ears = Ears([[QUESTION], [second]])
+    call = Call(ears, mind, Voice(), speech(500, QUESTION), speech(8000, second)).run(12_000)
+    trouble = call.of(ev.Trouble)[0].event
+    assert (trouble.stage, trouble.code) == ("llm", "unreachable")
+    assert call.of(ev.ReplyDone)[0].event.status == "failed"
+    assert call.texts()[1][1].lower().startswith(("sorry", "i'm sorry"))
+    assert call.texts()[-1] == ("assistant", "Here I am.")
+
+
+def test_a_failed_recogniser_is_said_and_the_call_goes_on() -> None:
+    ears = Ears([[QUESTION]], error=ProviderError("stt", "fake", "crashed", "crashed"))
+    call = Call(ears, Mind(["Yes."]), Voice(), speech(500, QUESTION)).run(6000)
+    assert call.one(ev.TranscriptionFailed)
+    assert call.of(ev.Trouble)[0].event.stage == "stt"
+    assert call.first_sound_ms() > 0
+
+
+def test_a_voice_that_dies_leaves_the_rest_as_a_caption() -> None:
+    mind = Mind(["The first sentence is here. The second one is never spoken."])
+    call = Call(Ears([[QUESTION]]), mind, Voice(fails_after=1), speech(500, QUESTION)).run(6000)
+    assert call.texts()[1][1] == "The first sentence is here. The second one is never spoken."
+    assert call.of(ev.Trouble)[0].event.stage == "tts"
+
+
+def test_a_recogniser_that_never_answers_does_not_hang_the_turn() -> None:
+    ears = Ears([[QUESTION]], delay_ms=60_000)
+    call = Call(ears, Mind(["Yes."]), Voice(), speech(500, QUESTION)).run(20_000)
+    assert (
+        "catch" in call.texts()[-1][1]
+        or "missed" in call.texts()[-1][1]
+        or "once more" in call.texts()[-1][1]
+    )
+
+
+def test_a_mind_that_keeps_one_waiting_gets_a_filler_then_an_apology() -> None:
+    call = Call(Ears([[QUESTION]]), Mind(["Late."], first_ms=60_000), Voice(), speech(500, QUESTION)).run(
+        30_000
+    )
+    phrases = [seen.at_ms for seen in call.of(ev.PhraseStarted)]
+    assert len(phrases) == 2
+    assert 6000 <= phrases[0] - (500 + length_ms(QUESTION)) <= 6500
+    assert 20_000 <= phrases[1] - (500 + length_ms(QUESTION)) <= 20_500
+    assert call.of(ev.Trouble)[0].event.code == "timeout"
+    assert call.session.items[-1].status == "completed"
+
+
+def test_the_history_is_the_system_prompt_and_the_last_twenty_messages() -> None:
+    def talk(session: object) -> None:
+        for number in range(30):
+            session.say(f"message {number}")
+        session.reply()
+
+    mind = Mind(["Yes."])
+    Call(Ears([]), mind, Voice()).at(100, talk).run(1000)
+    roles = [message.role for message in mind.asked[0]]
+    assert roles[0] == "system"
+    assert roles.count("user") == 20
+    assert mind.asked[0][-1].text == "message 29"
+
+
+def test_nothing_of_a_call_is_left_when_it_ends() -> None:
+    ears = Ears([[QUESTION]])
+    call = Call(ears, Mind([LONG], token_ms=500), Voice(), speech(500, QUESTION)).run(3000)
+    assert call.mind.open_streams == 0
+    assert ears.closed == 1
+
+
+def test_captions_pass_with_their_words() -> None:
+    call = Call(Ears([]), Mind(["One two three."]), Voice()).at(100, lambda s: s.reply()).run(3000)
+    heard = call.of(ev.Heard)
+    assert "".join(seen.event.text for seen in heard) == "One two three."
+    gaps = [b.at_ms - a.at_ms for a, b in zip(heard, heard[1:], strict=False)]
+    assert gaps == [200, 200]
+
+
+def test_words_of_a_voice_without_marks_are_spread_over_its_sound() -> None:
+    call = Call(Ears([]), Mind(["One two three four five six."]), Voice(marks=False))
+    call.at(100, lambda s: s.reply()).run(4000)
+    heard = call.of(ev.Heard)
+    assert len(heard) == 6
+    assert 800 <= heard[-1].at_ms - heard[0].at_ms <= 1100
+
+
+def test_twenty_minutes_of_talk_keep_time_and_do_not_grow() -> None:
+    turns, every = 60, 6000
+    sounds = [speech(500 + every * turn, QUESTION) for turn in range(turns)]
+    call = Call(Ears([[QUESTION] for _ in range(turns)]), Mind(["Yes."]), Voice(), *sounds).run(every * turns)
+    answers = [seen.at_ms for seen in call.of(ev.AudioStarted)]
+    assert len(answers) == turns
+    late = {at - every * turn for turn, at in enumerate(answers)}
+    assert max(late) - min(late) <= 20
+    assert len(call.tasks) == 2, "the driver's own task and the session's: every turn's have ended"

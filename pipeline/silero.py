@@ -32,7 +32,7 @@ def model_path() -> Path:
 
 
 class SileroModel:
-    """The loaded network. Loading takes about 0.2 s with the import of onnxruntime: do it in a thread at start."""
+    """The loaded network. Takes 0.2 s to load, onnxruntime included: do it in a thread, at start."""
 
     def __init__(self, path: Path | None = None) -> None:
         import onnxruntime  # here: 0.1 s that nothing but a running server needs
@@ -66,6 +66,10 @@ class SileroStream:
         self._h = np.zeros(STATE, np.float32)
         self._c = np.zeros(STATE, np.float32)
         self._heard = np.zeros(CONTEXT, np.float32)  # context, then what does not yet fill a window
+
+    def sibling(self) -> SileroStream:
+        """Another stream of the same model, that has heard nothing."""
+        return SileroStream(self._model)
 
     def push(self, samples: np.ndarray) -> list[float]:
         """int16 (n,), 16 kHz; the probabilities of the windows that became full, 0..1."""

@@ -1,0 +1,284 @@
+// The wiring: events of the call and of the page go through one reducer (states.js), and what comes
+// out is shown. Nothing here decides how a state looks or what an event means.
+
+import { isOver, reduce, START } from './states.js';
+import { lookOf } from './looks.js';
+import { CAMERA } from './notices.js';
+import { Stage } from './stage.js';
+import { Transcript } from './transcript.js';
+import { Levels } from './levels.js';
+import { Voice } from './voice.js';
+import { StartPage } from './start.js';
+import { DeviceCheck } from './check.js';
+import { Settings, bindDialog } from './settings.js';
+import { showTimings } from './timings.js';
+import { showEnded } from './ended.js';
+import { Face } from './face.js';
+import { bindControls } from './controls.js';
+import { placeIcons } from './icons.js';
+
+const LAST_WORD_MS = 700;                         // jitter buffer and loudspeaker, after the server's last sample
+const LAST_WORD_LIMIT_MS = 30_000;
+const NOTE_MS = 9000;
+const RETRIES = 5;
+const retryMs = (attempt) => (attempt === 1 ? 150 : 1000 * 2 ** (attempt - 2)) * (0.75 + 0.5 * Math.random());   // jitter: not all clients at once
+const $ = (id) => document.getElementById(id);
+
+export class App {
+  /** @param {object} parts  Call: the class of a call; devices: microphone and camera */
+  constructor({ Call, devices }) {
+    Object.assign(this, { Call, devices, model: START, call: null, voice: null, mine: null, timers: {} });
+    this.settings = new Settings();
+    this.stage = new Stage(this.settings);
+    this.transcript = new Transcript({ log: $('log'), list: $('turns'), empty: $('no-turns') });
+    this.startPage = new StartPage(this.settings, () => this.#choose());
+    this.check = new DeviceCheck(this.settings, devices, () => this.context);
+  }
+
+  start() {
+    placeIcons();
+    bindDialog($('settings'), this.settings);
+    bindControls(this);
+    this.settings.addEventListener('change', ({ detail }) => this.#applySetting(detail.name));
+    for (const name of ['theme', 'layout', 'captions', 'captionSize', 'readAloud', 'panel']) this.#applySetting(name);
+    this.startPage.load();
+    this.check.begin();
+    this.frame = this.frame.bind(this);
+    requestAnimationFrame(this.frame);
+  }
+
+  /** One for the page; browsers let it run after the first click. */
+  get context() {
+    this.audio ??= new AudioContext({ latencyHint: 'interactive' });
+    if (this.audio.state === 'suspended') this.audio.resume();
+    return this.audio;
+  }
+
+  dispatch(event) {
+    const before = this.model;
+    this.model = reduce(before, event, performance.now());
+    if (this.model === before) return;
+    const name = this.person?.name ?? '';
+    this.stage.show(lookOf(this.model, name), this.model);
+    this.transcript.show(this.model.turns, name);
+    if (this.model.measured !== before.measured) showTimings($('timings'), this.model.measured);
+    if (this.model.note !== before.note && this.model.note) this.#forgetNote(this.model.note);
+    if (isOver(this.model)) this.timers.end ??= setTimeout(() => this.leave(), LAST_WORD_MS);
+    else if (this.model.ending && !before.ending) this.timers.limit = setTimeout(() => this.leave(), LAST_WORD_LIMIT_MS);
+  }
+
+  /** From the start page, or again from the beginning: a new conversation. */
+  async begin() {
+    this.startPage.stop();
+    this.#choose();
+    this.#drop();
+    this.dispatch({ type: 'page.start' });
+    await this.#dial(0);
+  }
+
+  /** The person hangs up, or the conversation has come to its end. */
+  leave() {
+    if (!['connecting', 'up', 'lost'].includes(this.model.link)) return;
+    const talked = this.model.upSince !== null || this.model.turns.length > 0;
+    this.#drop();
+    this.dispatch({ type: talked ? 'page.ended' : 'page.start' });
+    this.check.close();
+    if (!talked) { this.home(); return; }
+    this.goodbye?.destroy();
+    this.goodbye = new Face($('goodbye'), this.person.id);
+    this.goodbye.setExpression('pleased');
+    showEnded(this.model, this.person, this.language);
+  }
+
+  home() {
+    this.goodbye?.destroy();
+    this.goodbye = null;
+    this.dispatch({ type: 'page.start' });
+    this.startPage.load();
+    this.check.begin();
+    $('main').focus();
+  }
+
+  /** Another call after a drop; the page keeps the transcript. */
+  redial() { clearTimeout(this.timers.retry); this.#dial(Math.max(1, this.model.attempt)); }
+
+  setMuted(muted) {
+    if (this.model.mic) { this.retryMicrophone(); return; }
+    if (this.mine) this.mine.enabled = !muted;
+    this.dispatch({ type: 'page.muted', muted });
+  }
+
+  async retryMicrophone() {
+    try {
+      const track = await this.check.openMicrophone();
+      this.dispatch({ type: 'page.mic', problem: null });
+      // A call that was made without a microphone only listens: it takes a new one.
+      if (!(await this.call?.useMicrophone(track))) await this.#dial(this.model.turns.length ? 1 : 0);
+    } catch (error) {
+      this.dispatch({ type: 'page.mic', problem: error.problem ?? 'busy' });
+    }
+  }
+
+  async toggleCamera() {
+    const on = this.model.camera !== null;
+    this.settings.set('camera', on);
+    if (!on) {
+      await this.call?.showCamera(null);
+      this.check.closeCamera();
+      this.dispatch({ type: 'page.camera', problem: 'off' });
+      return;
+    }
+    const track = await this.#openCamera();
+    if (track && !(await this.call?.showCamera(track))) this.dispatch({ type: 'page.note', note: { kind: 'later', text: 'The camera joins with the next call.' } });
+  }
+
+  /** A typed message: it counts as the person's turn, and as breaking in. */
+  type(text) {
+    if (this.model.phase === 'answering') { this.call?.send({ type: 'response.cancel' }); this.call?.send({ type: 'output_audio_buffer.clear' }); }
+    this.call?.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content: [{ type: 'input_text', text }] } });
+    this.call?.send({ type: 'response.create' });
+  }
+
+  send(type) { this.call?.send({ type }); }
+
+  async unblock() { await this.audio?.resume(); this.#play(); }
+
+  frame(now) {
+    const dt = Math.min(1, (now - (this.last ?? now)) / 1000);
+    this.last = now;
+    const you = this.check.levels && !this.model.muted ? this.check.levels.read() : null;
+    const they = this.voice?.tick(dt) ?? null;
+    if (this.model.link === 'none') this.check.frame(you?.level ?? 0); else this.stage.frame(you, they, dt);
+    this.#clock();
+    requestAnimationFrame(this.frame);
+  }
+
+  async #dial(attempt) {
+    this.call?.close();
+    this.voice?.close();
+    this.voice = null;
+    const mine = this.dialling = {};              // a newer attempt makes this one void
+    this.dispatch({ type: 'page.connecting', attempt, text: this.check.microphone ? 'Setting up the sound. This takes a second or two.' : 'Your browser may ask for the microphone now: allow it to speak.' });
+    const microphone = await this.#openMicrophone();
+    const camera = this.settings.get('camera') ? await this.#openCamera() : null;
+    if (!this.settings.get('camera')) this.dispatch({ type: 'page.camera', problem: 'off' });
+    if (this.dialling !== mine || this.model.link !== 'connecting') return;
+    const { mode, persona, language, topic } = this.startPage.chosen;
+    const call = this.call = new this.Call({ microphone, camera, cameraLater: this.model.camera === 'off',
+      viva: { mode: mode.id, persona: persona.id, language: language.code, topic: topic?.id ?? null, greet: true, patience: this.settings.get('patience') } });
+    this.#listen(call);
+    try {
+      await call.open();
+    } catch (error) {
+      if (this.call === call) this.#lost(error.fault ?? { kind: 'rejected', message: error.message });
+      call.close();
+    }
+  }
+
+  #listen(call) {
+    const on = (name, does) => call.addEventListener(name, ({ detail }) => { if (this.call === call) does(detail); });
+    on('up', () => {
+      this.dispatch({ type: 'page.up' });
+      if (!this.language.ears) this.dispatch({ type: 'page.note', note: { kind: 'deaf', text: `Nothing here understands spoken ${this.language.name} yet. Type your answers.` } });
+    });
+    on('message', (event) => {
+      if (event.type === 'output_audio_buffer.cleared') this.voice?.clear();
+      if (event.type === 'output_audio_buffer.started') this.voice?.begins();
+      this.dispatch(event);
+    });
+    on('shapes', (message) => this.voice?.push(message));
+    on('voice', (voice) => { this.voice?.close(); this.voice = new Voice($('voice'), this.context, voice, this.stage.presence); this.#play(); });
+    on('echo', (stream) => { $('echo').srcObject = stream; $('echo').play().catch(() => {}); });       // a picture that does not start is not worth a word
+    on('quality', (quality) => this.#quality(quality));
+    on('lost', (fault) => this.#lost(fault));
+  }
+
+  #lost(fault) {
+    const attempt = this.model.link === 'up' ? 1 : this.model.attempt + 1;
+    const again = !['rejected', 'offline'].includes(fault.kind) && attempt <= RETRIES;
+    this.#quality({ level: 0 });
+    this.dispatch({ type: 'page.lost', fault, attempt: again ? attempt : 0 });
+    clearTimeout(this.timers.retry);
+    const waitMs = Math.max(retryMs(attempt), 1000 * (fault.retryAfterS ?? 0));
+    if (again) this.timers.retry = setTimeout(() => this.#dial(attempt), waitMs);
+  }
+
+  async #play() { this.dispatch({ type: 'page.sound', blocked: !(await this.voice?.play()) }); }
+
+  async #openMicrophone() {
+    try {
+      this.mine = await this.check.openMicrophone();
+      this.mine.enabled = !this.model.muted;
+      this.mine.onended = () => this.dispatch({ type: 'page.mic', problem: 'absent' });      // pulled out
+      if (this.model.mic) this.dispatch({ type: 'page.mic', problem: null });
+      return this.mine;
+    } catch (error) {
+      this.mine = null;
+      this.dispatch({ type: 'page.mic', problem: error.problem ?? 'busy' });
+      return null;
+    }
+  }
+
+  async #openCamera() {
+    try {
+      const track = await this.check.openCamera();
+      this.dispatch({ type: 'page.camera', problem: null });
+      return track;
+    } catch (error) {
+      this.dispatch({ type: 'page.camera', problem: error.problem ?? 'busy', text: CAMERA[error.problem] ?? CAMERA.busy });
+      return null;
+    }
+  }
+
+  #choose() {
+    if (!this.startPage.about) return;
+    const { mode, persona, language, topic } = this.startPage.chosen;
+    Object.assign(this, { person: persona, language });
+    this.stage.setPerson(persona, language);
+    this.transcript.setLanguage(language.code, language.direction);
+    $('where-mode').textContent = mode.title;
+    $('where-topic').textContent = topic?.title ?? (mode.id === 'language' ? language.name : '');
+    $('call-title').textContent = `${mode.title} with ${persona.name}`;
+  }
+
+  #drop() {
+    Object.values(this.timers).forEach(clearTimeout);
+    this.timers = {};
+    this.call?.close();
+    this.voice?.close();
+    this.call = this.voice = null;
+    $('echo').srcObject = null;
+  }
+
+  #forgetNote(note) {
+    if (note.kind === 'deaf') return;             // stays true
+    clearTimeout(this.timers.note);
+    this.timers.note = setTimeout(() => { if (this.model.note === note) this.dispatch({ type: 'page.note', note: null }); }, NOTE_MS);
+  }
+
+  #quality({ level }) {
+    $('quality').dataset.level = level;
+    $('quality-text').textContent = ['None', 'Poor', 'Fair', 'Good'][level];
+  }
+
+  #clock() {
+    const { upSince, lasted } = this.model;
+    const seconds = Math.floor((lasted + (upSince === null ? 0 : performance.now() - upSince)) / 1000);
+    if (seconds === this.seconds) return;
+    this.seconds = seconds;
+    $('clock').textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+    $('clock').dateTime = `PT${seconds}S`;
+  }
+
+  #applySetting(name) {
+    const value = this.settings.get(name);
+    if (name === 'theme') { if (value === 'auto') delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = value; }
+    if (name === 'layout') document.body.dataset.layout = value;
+    if (name === 'captions') { document.body.toggleAttribute('data-no-captions', !value); $('show-captions').setAttribute('aria-pressed', String(value)); }
+    if (name === 'captionSize') document.body.style.setProperty('--caption-size', value);
+    if (name === 'readAloud') $('log').setAttribute('aria-live', value ? 'polite' : 'off');
+    if (name === 'panel') document.body.dataset.panel = value ? 'shown' : 'hidden';
+    if (name === 'motion') this.stage.redraw();
+    if (name === 'patience' && this.model.link === 'up') this.call?.send({ type: 'session.update', session: { type: 'realtime', viva: { patience: value } } });
+  }
+}

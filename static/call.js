@@ -1,0 +1,160 @@
+// One call: a peer connection, its two data channels, and the HTTP request that makes it. No page.
+//
+// Events (CustomEvent, `detail` in brackets):
+//   up [ ]            the server has opened its session
+//   message [event]   one event of the OpenAI Realtime protocol, or one of ours (`viva.*`)
+//   shapes [message]  mouth shapes, {rtp, shapes: [[ms, shape, weight], …]}
+//   voice [{stream, receiver}]   the interviewer's sound
+//   echo [stream]     the own webcam as the server sees it
+//   quality [{level, lossPercent, roundTripMs}]   level 0 (nothing comes) … 3 (good), every 500 ms
+//   lost [fault]      it is over without a goodbye; worded in notices.js
+
+const GATHER_MS = 1000;                           // ICE gathering may take longer; what is there then is sent
+const CONNECT_MS = 12_000;
+const WATCH_MS = 500;
+const SILENT_MS = 1000;                           // the server always sends something: 50 packets a second
+
+export class CallError extends Error {
+  /** @param {{kind: string}} fault  offline, gone, busy, rejected, timeout */
+  constructor(fault) { super(fault.message ?? fault.kind); this.fault = fault; }
+}
+
+export class Call extends EventTarget {
+  /**
+   * @param {object} parts
+   * @param {MediaStreamTrack|null} parts.microphone  null: the call listens and types
+   * @param {MediaStreamTrack|null} parts.camera
+   * @param {boolean} parts.cameraLater  there is a camera that may be switched on during the call
+   * @param {object} parts.viva  mode, persona, language, topic, greet, patience
+   */
+  constructor({ microphone, camera, cameraLater = false, viva }) {
+    super();
+    Object.assign(this, { viva, location: null, over: false });
+    const peer = this.peer = new RTCPeerConnection({ iceServers: [] });
+    if (microphone) peer.addTrack(microphone, new MediaStream([microphone]));
+    else peer.addTransceiver('audio', { direction: 'recvonly' });
+    if (camera) this.video = this.#sender(peer.addTrack(camera, new MediaStream([camera])));
+    else if (cameraLater) this.video = peer.addTransceiver('video', { direction: 'sendrecv' });
+    this.events = peer.createDataChannel('oai-events');
+    this.mouth = peer.createDataChannel('viva-visemes', { ordered: false, maxRetransmits: 0 });
+    this.events.addEventListener('message', ({ data }) => this.#receive(JSON.parse(data)));
+    this.mouth.addEventListener('message', ({ data }) => this.#tell('shapes', JSON.parse(data)));
+    peer.addEventListener('track', ({ track, receiver, streams }) => {
+      const stream = streams[0] ?? new MediaStream([track]);
+      if (track.kind === 'audio') this.#tell('voice', { stream: new MediaStream([track]), receiver });
+      else this.#tell('echo', stream);
+    });
+    peer.addEventListener('connectionstatechange', () => { if (peer.connectionState === 'failed') this.#lose({ kind: this.wasUp ? 'dropped' : 'timeout' }); });
+    this.onPageHide = () => { if (this.location) navigator.sendBeacon(`${this.location}/hangup`); };
+    addEventListener('pagehide', this.onPageHide);
+  }
+
+  /** Offers, and returns when the answer is in place. Throws CallError. */
+  async open() {
+    this.deadline = setTimeout(() => this.#lose({ kind: 'timeout' }), CONNECT_MS);
+    await this.peer.setLocalDescription();
+    await this.#gathered();
+    const { sdp } = this.peer.localDescription;
+    if (!/^a=candidate:/m.test(sdp) && this.peer.iceGatheringState === 'complete') throw new CallError({ kind: 'offline' });
+    const response = await this.#post(sdp);
+    const answer = await response.text();
+    if (this.over) { this.#hangUp(response.headers.get('Location')); return; }
+    this.location = response.headers.get('Location');
+    await this.peer.setRemoteDescription({ type: 'answer', sdp: answer });
+    this.watch = setInterval(() => this.#look(), WATCH_MS);
+  }
+
+  /** Sends one event; nothing happens while the channel is not open. */
+  send(event) { if (this.events.readyState === 'open') this.events.send(JSON.stringify(event)); }
+
+  /** Shows another camera, or none, without a new call. @returns {Promise<boolean>} done */
+  async showCamera(track) {
+    if (!this.video) return false;
+    await this.video.sender.replaceTrack(track);
+    return true;
+  }
+
+  async useMicrophone(track) {
+    const sender = this.peer.getSenders().find((one) => one.track?.kind === 'audio');
+    if (!sender) return false;
+    await sender.replaceTrack(track);
+    return true;
+  }
+
+  /** Hangs up. Nothing is told any more. */
+  close() {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.deadline);
+    clearInterval(this.watch);
+    removeEventListener('pagehide', this.onPageHide);
+    if (this.location) this.#hangUp(this.location);
+    this.peer.close();
+  }
+
+  #sender(sender) { return this.peer.getTransceivers().find((one) => one.sender === sender); }
+
+  #hangUp(location) { if (location) fetch(location, { method: 'DELETE', keepalive: true }).catch(() => {}); }    // a server that is gone has hung up
+
+  #tell(name, detail) { if (!this.over) this.dispatchEvent(new CustomEvent(name, { detail })); }
+
+  #lose(fault) { if (!this.over) { this.#tell('lost', fault); this.close(); } }
+
+  #gathered() {
+    const { peer } = this;
+    return new Promise((done) => {
+      if (peer.iceGatheringState === 'complete') { done(); return; }
+      peer.addEventListener('icegatheringstatechange', () => { if (peer.iceGatheringState === 'complete') done(); });
+      setTimeout(done, GATHER_MS);
+    });
+  }
+
+  async #post(sdp) {
+    let response;
+    try {
+      response = await fetch('/v1/realtime/calls', { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
+    } catch {
+      throw new CallError({ kind: 'gone' });
+    }
+    if (response.status === 201) return response;
+    if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS: Number(response.headers.get('Retry-After')) || null });
+    if (response.status >= 500) throw new CallError({ kind: 'gone' });
+    const body = await response.json().catch(() => ({}));
+    throw new CallError({ kind: 'rejected', message: body.error?.message ?? `The server answered ${response.status}.` });
+  }
+
+  #receive(event) {
+    if (event.type === 'session.created') {
+      this.send({ type: 'session.update', session: { type: 'realtime', viva: this.viva } });
+      clearTimeout(this.deadline);
+      this.wasUp = true;
+      this.#tell('up', {});
+    }
+    this.#tell('message', event);
+  }
+
+  /** Do packets still come, and how well? */
+  async #look() {
+    if (this.over) return;
+    let inbound, roundTripMs = null;
+    for (const report of (await this.peer.getStats()).values()) {
+      if (report.type === 'inbound-rtp' && report.kind === 'audio') inbound = report;
+      if (report.type === 'candidate-pair' && report.nominated) roundTripMs = 1000 * (report.currentRoundTripTime ?? 0);
+    }
+    if (this.over || !inbound?.packetsReceived) return;
+    const now = performance.now(), before = this.seen ?? { received: 0, lost: 0, at: now };
+    const received = inbound.packetsReceived, lost = inbound.packetsLost ?? 0;
+    if (received === before.received) {
+      this.#tell('quality', { level: 0, lossPercent: 100, roundTripMs });
+      // A tab that slept looks late: it must have looked twice within the silence.
+      this.quiet = (this.quiet ?? 0) + 1;
+      if (this.quiet >= 2 && now - before.at > SILENT_MS) this.#lose({ kind: 'dropped' });
+      return;
+    }
+    this.quiet = 0;
+    this.seen = { received, lost, at: now };
+    const lossPercent = 100 * Math.max(0, lost - before.lost) / Math.max(1, received - before.received + Math.max(0, lost - before.lost));
+    const level = lossPercent > 8 || roundTripMs > 500 ? 1 : lossPercent > 2 || roundTripMs > 250 ? 2 : 3;
+    this.#tell('quality', { level, lossPercent, roundTripMs });
+  }
+}

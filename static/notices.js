@@ -1,0 +1,48 @@
+// The words for everything that can go wrong: what happened, what to do, and the buttons that do it.
+// An action is [class, text, name]; app.js does what the name says.
+
+const MIC = {
+  refused: { title: 'The browser blocks your microphone', steps: ['Select the icon left of the page’s address', 'Set Microphone to Allow', 'Come back here and try again'], alarm: 'The browser blocks the microphone. You can allow it, or type instead.' },
+  system: { title: 'Your system blocks the microphone', steps: ['Open the system’s privacy settings', 'Allow this browser to use the microphone', 'Come back here and try again'], alarm: 'Your system blocks the microphone. You can allow it, or type instead.' },
+  absent: { title: 'No microphone found', steps: ['Plug one in, or switch your headset on', 'Check that it is not switched off in the system’s sound settings', 'Come back here and try again'], alarm: 'No microphone found. You can plug one in, or type instead.' },
+  busy: { title: 'Another program uses the microphone', steps: ['Close calls and recorders in other windows', 'If that does not help, unplug the microphone and plug it in again', 'Come back here and try again'], alarm: 'The microphone is in use elsewhere. You can free it, or type instead.' },
+  insecure: { title: 'No microphone on an unprotected page', steps: ['Browsers open the microphone only on https addresses, or on this machine itself', 'Open the page as http://127.0.0.1 on the machine it runs on, or behind https', 'Until then you can type and listen'], alarm: 'The browser opens no microphone on this address. You can type instead.' },
+};
+const MIC_ACTIONS = [['primary', 'Try again', 'retry-mic'], ['plain', 'Type instead', 'type-instead']];
+
+/** Small notes about the camera; a call needs none. */
+export const CAMERA = {
+  refused: 'The browser blocks the camera. That is fine: the conversation needs only sound.',
+  system: 'Your system blocks the camera. That is fine: the conversation needs only sound.',
+  absent: 'No camera found. That is fine: the conversation needs only sound.',
+  busy: 'Another program uses the camera. That is fine: the conversation needs only sound.',
+  insecure: 'The browser opens no camera on this address. The conversation needs only sound.',
+};
+
+const retrying = (m) => (m.attempt ? ` Trying again, attempt ${m.attempt}.` : '');
+const REDIAL = [['primary', 'Try now', 'redial'], ['plain', 'End', 'leave']];
+const FAULTS = {
+  dropped: (m) => ({ title: 'The connection is gone', text: `${retrying(m).trim()} What was said stays on this page; on the server the conversation starts anew.`.trim() }),
+  gone: (m) => ({ title: 'The server does not answer', text: `It may be restarting, or stopped.${retrying(m)} What was said stays on this page.` }),
+  busy: (m) => ({ title: 'Every line is taken', text: `This server talks with as many people as it can at the moment.${m.fault.retryAfterS ? ` It expects a free line in ${m.fault.retryAfterS} s.` : ''}${retrying(m)}` }),
+  offline: () => ({ title: 'No network', text: 'The browser finds no way out of this machine, not even to itself: is the Wi-Fi off, or does a privacy extension block WebRTC? Any network will do, it needs no internet.' }),
+  timeout: (m) => ({ title: 'No sound gets through', text: `The server answered, but its sound does not arrive: a firewall may block UDP.${retrying(m)}` }),
+  rejected: (m) => ({ title: 'The server refused the call', text: m.fault.message }),
+};
+
+/** The drawer over the captions, or null. */
+export function drawerFor(m, name) {
+  if (m.link === 'lost') {
+    const { title, text } = FAULTS[m.fault?.kind ?? 'dropped'](m);
+    return { kind: 'large', id: 'lost', title, text, actions: REDIAL, alarm: `${title}. ${text}` };
+  }
+  if (m.link === 'up' && m.micDrawer) return { kind: 'large', id: 'mic', ...MIC[m.mic], text: `You still hear ${name}, and can type.`, actions: m.mic === 'insecure' ? MIC_ACTIONS.slice(1) : MIC_ACTIONS };
+  return null;
+}
+
+/** A note in the corner, or null. */
+export function smallFor(m) {
+  if (m.link !== 'up' && m.link !== 'connecting') return null;
+  if (m.soundBlocked) return { kind: 'small', id: 'sound', text: 'The browser waits for a click before it plays sound.', actions: [['primary', 'Click to hear', 'unblock']] };
+  return m.note ? { kind: 'small', id: m.note.kind, text: m.note.text, actions: [['quiet', 'Close', 'close-note']] } : null;
+}

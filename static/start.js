@@ -1,0 +1,144 @@
+// The start page, built from what the server says it can do (GET /v1/viva/about).
+
+import { Face } from './face.js';
+import { PERSONAS } from './face/personas.js';
+
+const $ = (id) => document.getElementById(id);
+const STAGES = { stt: 'Ears', llm: 'Mind', tts: 'Voice' };
+const ASK_AGAIN_MS = 1000;                        // while models load
+const GONE_MS = 3000;                             // while the server does not answer
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+const option = (value, text, language) => Object.assign(make('option', '', text), { value }, language);
+
+export class StartPage {
+  /** @param {Settings} settings  @param {() => void} onAbout  called whenever more is known */
+  constructor(settings, onAbout) { Object.assign(this, { settings, onAbout, about: null }); }
+
+  /** Asks the server until everything is ready; a newer round ends an older one. */
+  async load() {
+    const round = this.round = (this.round ?? 0) + 1;
+    while (round === this.round) {
+      const about = await this.#ask();
+      if (round !== this.round) return;
+      $('server-gone').hidden = about !== null;
+      if (about) this.#show(about); else $('server-gone').textContent = 'The server does not answer. The page tries again every few seconds.';
+      this.#button();
+      if (about && (about.ready || !about.providers.some((one) => !one.ready && !one.error))) return;
+      await new Promise((done) => { setTimeout(done, about ? ASK_AGAIN_MS : GONE_MS); });
+    }
+  }
+
+  stop() { this.round = (this.round ?? 0) + 1; }
+
+  /** What was chosen, as whole entries of `about`. */
+  get chosen() {
+    const { about, settings } = this;
+    const by = (list, id) => list.find((one) => (one.id ?? one.code) === id);
+    const mode = by(about.modes, settings.get('mode')) ?? about.modes[0];
+    const persona = by(about.personas, settings.get('persona')) ?? by(about.personas, mode.persona) ?? about.personas[0];
+    const language = by(about.languages, settings.get('language')) ?? by(about.languages, this.#browserLanguage()) ?? about.languages[0];
+    const topic = mode.id === 'interview' ? by(about.topics, settings.get('topic')) ?? about.topics[0] ?? null : null;
+    return { mode, persona, language, topic };
+  }
+
+  async #ask() {
+    try {
+      const response = await fetch('/v1/viva/about', { cache: 'no-store' });
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null;
+    }
+  }
+
+  #browserLanguage() {
+    const own = navigator.language.slice(0, 2);
+    return this.about.languages.find(({ code, ears }) => code === own && ears)?.code ?? 'en';
+  }
+
+  #show(about) {
+    const first = this.about === null;
+    this.about = about;
+    if (first) this.#build();
+    this.#engines();
+    this.refresh();
+    this.onAbout();
+  }
+
+  #build() {
+    const { about, settings } = this;
+    $('modes').replaceChildren(...about.modes.map((mode) => {
+      const label = make('label', 'card'), text = make('span', 'card-in');
+      text.append(make('b', '', mode.title), make('span', '', mode.summary));
+      label.append(this.#radio('mode', mode.id), text);
+      return label;
+    }));
+    $('people').replaceChildren(...about.personas.map((person) => this.#portrait(person)));
+    $('language').replaceChildren(...about.languages.map(({ code, own, name, direction }) => option(code, own === name ? own : `${own} (${name})`, { lang: code, dir: direction })));
+    $('topic').replaceChildren(...about.topics.map(({ id, title }) => option(id, title)));
+    for (const name of ['language', 'topic']) $(name).addEventListener('change', ({ target }) => { settings.set(name, target.value); this.refresh(); });
+    $('start').addEventListener('change', ({ target }) => {
+      if (target.name === 'mode') { settings.set('mode', target.value); settings.set('persona', ''); }     // each mode has its own person, until one is chosen
+      if (target.name === 'persona') settings.set('persona', target.value);
+      if (target.name) this.refresh();
+    });
+  }
+
+  #radio(name, value) { return Object.assign(document.createElement('input'), { type: 'radio', name, value }); }
+
+  #portrait(person) {
+    const label = make('label', 'person'), text = make('span', 'person-in'), picture = make('span', 'person-pic'), face = make('span', 'face');
+    label.style.setProperty('--backdrop', (PERSONAS[person.id] ?? PERSONAS.vera).backdrop);
+    face.dataset.still = '';
+    picture.append(face);
+    text.append(picture, make('span', 'person-name', person.name), make('span', 'person-role', person.role));
+    label.append(this.#radio('persona', person.id), text);
+    requestAnimationFrame(() => new Face(face, person.id, { still: true }));
+    return label;
+  }
+
+  /** Puts the choices on the page. */
+  refresh() {
+    if (!this.about) return;
+    const { mode, persona, language, topic } = this.chosen;
+    const check = (name, value) => { for (const input of document.querySelectorAll(`#start input[name="${name}"]`)) input.checked = input.value === value; };
+    check('mode', mode.id);
+    check('persona', persona.id);
+    $('language').value = language.code;
+    $('topic-pick').hidden = topic === null;
+    if (topic) $('topic').value = topic.id;
+    const missing = [
+      language.ears ? '' : `Nothing on this server understands spoken ${language.name} yet: you will hear ${persona.name} and type your answers.`,
+      language.voice ? '' : `No voice on this server speaks ${language.name} yet: you will read the answers.`,
+    ].filter(Boolean).join(' ');
+    $('language-note').hidden = !missing;
+    $('language-note').textContent = missing;
+    this.#button();
+  }
+
+  #engines() {
+    const { providers, ready } = this.about;
+    const list = $('engines').querySelector('dl');
+    list.replaceChildren(...providers.flatMap((one) => {
+      const what = make('dd');
+      what.append(make('b', '', one.name), one.detail ? ` ${one.detail}` : '');
+      if (!one.ready) what.append(' ', make('span', one.error ? 'bad' : 'loading', one.error ? `Not working: ${one.error}` : 'Loading…'));
+      if (one.why) what.append(make('small', '', one.why));
+      return [make('dt', '', STAGES[one.stage] ?? one.stage), what];
+    }));
+    if (!ready && !this.opened) { $('engines').open = true; this.opened = true; }
+  }
+
+  #button() {
+    const loading = this.about?.providers.filter((one) => !one.ready && !one.error) ?? [];
+    const stuck = !this.about || !$('server-gone').hidden;
+    $('go').disabled = stuck || loading.length > 0;
+    $('go').textContent = stuck ? 'Waiting for the server' : loading.length ? `Getting the ${loading.map((one) => (STAGES[one.stage] ?? one.stage).toLowerCase()).join(' and ')} ready…` : 'Start talking';
+  }
+}

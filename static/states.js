@@ -1,0 +1,120 @@
+// What the page knows of the conversation, and what each event does to it. Pure: no page, no network,
+// no clock of its own (`now` comes in), so that every state can be tried with a list of events.
+//
+// Server events carry the names of OpenAI Realtime; `viva.*` are the server's own; `page.*` come from
+// the page itself (the link, the devices, the person's buttons).
+
+import { breakOff, place, put, remove, textOf } from './turns.js';
+
+const INTERRUPTED_MS = 1500;                      // how long "Go on" and the struck words stay
+
+export const START = Object.freeze({
+  link: 'none',                                   // none, connecting, up, lost, ended
+  attempt: 0,                                     // of connecting again
+  fault: null,                                    // why there is no link: { kind, … }, worded in notices.js
+  phase: 'listening',                             // the server's: listening, hearing, paused, answering, doubting
+  audible: false,                                 // the reply can be heard
+  patience: null,                                 // { ms, spent, why } of this pause
+  interruptedAt: null,                            // page's ms
+  personSpeaks: false,
+  ending: null,                                   // the server has said that this is the end
+  muted: false,
+  mic: null,                                      // null: open; else why not: refused, system, absent, busy, insecure
+  micDrawer: false,                               // the drawer about it is open
+  camera: null,                                   // null: shown; else off, refused, system, absent, busy, insecure
+  note: null,                                     // one small notice at a time: { kind, text }
+  soundBlocked: false,
+  caption: { who: 'none', text: '' },
+  turns: [],
+  measured: [],                                   // viva.turn_metrics, oldest first
+  spoke: { you: 0, they: 0 },                     // ms
+  voiceSince: null, speechFrom: null, upSince: null, lasted: 0,  // ms
+});
+
+const wasInterrupted = (m, now) => m.interruptedAt !== null && now - m.interruptedAt < INTERRUPTED_MS;
+const closeVoice = (m, now) => (m.voiceSince === null ? {}
+  : { voiceSince: null, spoke: { ...m.spoke, they: m.spoke.they + now - m.voiceSince } });
+const finished = (caption) => (caption.who === 'they' && !caption.cut ? { ...caption, at: Infinity } : caption);
+const closeLink = (m, now) => (m.upSince === null ? {} : { upSince: null, lasted: m.lasted + now - m.upSince });
+
+const ON = {
+  'page.connecting': (m, e) => ({ link: 'connecting', fault: null, attempt: e.attempt ?? 0, phase: 'listening', audible: false, patience: null, ending: null, interruptedAt: null, personSpeaks: false,
+    caption: e.attempt ? m.caption : { who: 'none', text: e.text } }),
+  'page.up': (m, e, now) => ({ link: 'up', attempt: 0, upSince: now, caption: { who: 'none', text: '' },
+    note: m.attempt ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
+  'page.lost': (m, e, now) => ({ link: 'lost', fault: e.fault, attempt: e.attempt ?? m.attempt, audible: false, patience: null, personSpeaks: false, ...closeVoice(m, now), ...closeLink(m, now),
+    turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, 'The connection was lost here.') }),
+  'page.ended': (m, e, now) => ({ link: 'ended', audible: false, note: null, soundBlocked: false, ...closeVoice(m, now), ...closeLink(m, now) }),
+  'page.start': (m) => ({ ...START, muted: m.muted }),
+  'page.muted': (m, e) => ({ muted: e.muted }),
+  'page.mic': (m, e) => ({ mic: e.problem, micDrawer: Boolean(e.problem) }),
+  'page.type-instead': () => ({ micDrawer: false }),
+  'page.camera': (m, e) => ({ camera: e.problem,
+    note: e.problem && e.problem !== 'off' ? { kind: 'camera', text: e.text } : m.note?.kind === 'camera' ? null : m.note }),
+  'page.note': (m, e) => ({ note: e.note }),
+  'page.sound': (m, e) => ({ soundBlocked: e.blocked }),
+
+  'viva.floor': (m, e, now) => ({
+    phase: e.phase, audible: Boolean(e.audible),
+    patience: e.phase === 'paused' && e.patience_ms ? { ms: e.patience_ms, spent: e.spent_ms ?? 0, why: e.why ?? '' } : null,
+    interruptedAt: e.phase === 'hearing' ? m.interruptedAt : null,
+    caption: e.phase === 'listening' ? finished(m.caption) : m.caption,
+    note: m.note?.kind === 'camera' && e.phase === 'hearing' ? null : m.note,
+  }),
+  'viva.partial': (m, e, now) => ({
+    turns: put(m.turns, e.item_id, 'you', () => ({ text: e.sure ?? '', tail: e.tail ?? '', live: true })),
+    // While she speaks or has just been cut, her words stay in the strip.
+    caption: m.phase === 'doubting' || wasInterrupted(m, now) ? m.caption : { who: 'you', item: e.item_id, sure: e.sure ?? '', tail: e.tail ?? '' },
+    interruptedAt: wasInterrupted(m, now) ? m.interruptedAt : null,
+  }),
+  'viva.phrase': (m, e) => ({ caption: { who: 'they', item: e.item_id, text: e.text, at: -1, cut: false } }),
+  'viva.word': (m, e) => (m.caption.who === 'they' && m.caption.item === e.item_id && !m.caption.cut ? { caption: { ...m.caption, at: e.start } } : {}),
+  'viva.turn_metrics': (m, e) => ({ measured: [...m.measured, e] }),
+  'viva.trouble': (m, e) => ({ note: { kind: 'trouble', text: e.message } }),
+  'viva.ended': (m, e) => ({ ending: e.why ?? 'over' }),
+
+  'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speechFrom: e.audio_start_ms }),
+  'input_audio_buffer.speech_stopped': (m, e) => ({ personSpeaks: false, speechFrom: null,
+    spoke: m.speechFrom === null ? m.spoke : { ...m.spoke, you: m.spoke.you + Math.max(0, e.audio_end_ms - m.speechFrom) } }),
+  'conversation.item.added': (m, e) => ({ turns: place(m.turns, e.item, e.previous_item_id) }),
+  'conversation.item.done': (m, e) => (e.item.type !== 'message' ? {} : {
+    turns: m.turns.map((turn) => (turn.id !== e.item.id ? turn
+      : { ...turn, text: textOf(e.item) || turn.text, live: turn.who === 'you' && !textOf(e.item) && !turn.text, cut: turn.cut || (turn.who === 'they' && e.item.status === 'incomplete') })),
+  }),
+  'conversation.item.deleted': (m, e) => ({ turns: remove(m.turns, e.item_id), interruptedAt: null,
+    caption: m.caption.item === e.item_id ? { who: 'none', text: '' } : m.caption }),
+  'conversation.item.truncated': (m, e) => ({ turns: m.turns.map((turn) => (turn.id === e.item_id ? { ...turn, cut: true, live: false } : turn)) }),
+  'conversation.item.input_audio_transcription.completed': (m, e) => ({
+    turns: e.transcript.trim() ? put(m.turns, e.item_id, 'you', () => ({ text: e.transcript.trim(), tail: '', live: false })) : remove(m.turns, e.item_id),
+    caption: m.caption.who === 'you' && m.caption.item === e.item_id ? { ...m.caption, sure: e.transcript.trim(), tail: '' } : m.caption,
+  }),
+  'conversation.item.input_audio_transcription.failed': (m, e) => ({ turns: remove(m.turns, e.item_id), note: { kind: 'trouble', text: e.error?.message ?? 'That could not be understood.' } }),
+  'response.output_audio_transcript.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
+  'response.done': (m) => ({ turns: m.turns.map((turn) => (turn.who === 'they' && turn.live ? { ...turn, live: false } : turn)) }),
+  'output_audio_buffer.started': (m, e, now) => ({ audible: true, voiceSince: m.voiceSince ?? now }),
+  'output_audio_buffer.stopped': (m, e, now) => ({ audible: false, ...closeVoice(m, now), caption: finished(m.caption) }),
+  'output_audio_buffer.cleared': (m, e, now) => ({ audible: false, ...closeVoice(m, now),
+    caption: m.caption.who === 'they' ? { ...m.caption, cut: true } : m.caption,
+    interruptedAt: m.personSpeaks ? now : null }),
+  error: (m, e) => ({ note: { kind: 'trouble', text: e.error?.message ?? 'Something went wrong on the server.' } }),
+};
+
+/** @param {object} model  START or what this returned before  @param {number} now  ms */
+export function reduce(model, event, now) {
+  const change = ON[event.type];
+  return change ? { ...model, ...change(model, event, now) } : model;
+}
+
+/** The one state that is shown: the keys of LOOKS in looks.js. */
+export function stateOf(m) {
+  if (m.link === 'none') return 'start';
+  if (m.link !== 'up') return m.link;
+  if (m.micDrawer) return 'refused';
+  const floor = m.interruptedAt !== null && m.phase !== 'answering' ? 'interrupted'
+    : { listening: 'listening', hearing: 'hearing', paused: 'pausing', doubting: 'speaking', answering: m.audible ? 'speaking' : 'thinking' }[m.phase];
+  if (m.muted && ['listening', 'hearing', 'pausing'].includes(floor)) return 'muted';
+  return floor === 'listening' && m.note?.kind === 'camera' ? 'nocamera' : floor;
+}
+
+/** The conversation is over and its last word has been heard. */
+export const isOver = (m) => m.link === 'up' && m.ending !== null && !m.audible && m.phase !== 'answering';

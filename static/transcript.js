@@ -1,0 +1,68 @@
+// The panel with the conversation: one line a turn, kept in step with the list in the model.
+
+export class Transcript {
+  constructor({ log, list, empty }) { Object.assign(this, { log, list, empty, lines: new Map(), last: null }); }
+
+  setLanguage(code, direction) { Object.assign(this, { code, direction }); }
+
+  /** @param {object[]} turns  as in turns.js  @param {string} name  the interviewer's */
+  show(turns, name) {
+    if (turns === this.last) return;
+    this.last = turns;
+    // Someone who scrolled up to read is left there.
+    const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 48;
+    const shown = turns.filter((turn) => turn.text || turn.tail);
+    const kept = new Set(shown.map((turn) => turn.id));
+    for (const [id, line] of this.lines) if (!kept.has(id)) { line.element.remove(); this.lines.delete(id); }
+    shown.forEach((turn, i) => {
+      const line = this.lines.get(turn.id) ?? this.#newLine(turn, name);
+      if (this.list.children[i] !== line.element) this.list.insertBefore(line.element, this.list.children[i] ?? null);
+      if (line.turn !== turn) this.#write(line, turn);
+    });
+    this.empty.hidden = shown.length > 0;
+    if (atEnd) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  #newLine(turn, name) {
+    const line = { element: turnElement(turn, name, this), turn: null };
+    this.lines.set(turn.id, line);
+    return line;
+  }
+
+  #write(line, turn) {
+    line.turn = turn;
+    writeTurn(line.element, turn);
+  }
+}
+
+/** One turn as a list item. @param {{code: string, direction: string}} language */
+export function turnElement(turn, name, { code, direction }) {
+  const element = document.createElement('li');
+  element.dataset.who = turn.who;
+  const words = document.createElement('span'), tail = document.createElement('span');
+  words.className = 'said';
+  tail.className = 'tail';
+  if (turn.who !== 'note') {
+    const who = document.createElement('b');
+    who.textContent = turn.who === 'you' ? 'You' : name;
+    element.append(who);
+    for (const part of [words, tail]) Object.assign(part, { lang: code, dir: direction });
+  }
+  element.append(words, ' ', tail);
+  writeTurn(element, turn);
+  return element;
+}
+
+function writeTurn(element, turn) {
+  element.querySelector('.said').textContent = turn.text;
+  element.querySelector('.tail').textContent = turn.tail;
+  if (!turn.cut || element.querySelector('.cut')) return;
+  const cut = document.createElement('small');
+  cut.className = 'cut';
+  cut.textContent = ' You broke in here.';
+  element.append(cut);
+}
+
+/** The conversation as plain text, to keep. */
+export const asText = (turns, name) => turns.filter((turn) => turn.text)
+  .map((turn) => (turn.who === 'note' ? `[${turn.text}]` : `${turn.who === 'you' ? 'You' : name}: ${turn.text}${turn.cut ? ' [interrupted]' : ''}`)).join('\n\n');

@@ -1,0 +1,128 @@
+"""Chromium for tests: headless, with a microphone that plays a WAV file and a camera that draws a test picture."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+STATIC = Path(__file__).resolve().parents[2] / "static"
+
+# What the product's server sends with every page.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
+    "img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+
+
+def chromium_arguments(microphone: Path | None = None, *, ask: bool = False) -> list[str]:
+    """Flags for a browser that talks to a server on this machine.
+
+    `microphone`: a WAV file, played once from the first getUserMedia on; None: Chromium's own beeps.
+    `ask`: permissions are asked for, and so refused, as nobody is there to allow them.
+    """
+    arguments = [
+        "--no-sandbox",
+        "--use-fake-device-for-media-stream",
+        "--autoplay-policy=no-user-gesture-required",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--allow-loopback-in-peer-connection",
+        "--disable-features=WebRtcHideLocalIpsWithMdns",
+    ]
+    if microphone:
+        arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
+    return arguments + ([] if ask else ["--use-fake-ui-for-media-stream"])
+
+
+@contextmanager
+def chromium(microphone: Path | None = None, *, ask: bool = False) -> Iterator[Browser]:
+    """A browser for one test module or test; the system's Chromium, or Playwright's own where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=chromium_arguments(microphone, ask=ask)
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """Serves `static/` as the product does, and whatever a test puts in the place of some paths."""
+
+    answers: dict[str, Callable[[], tuple[str, bytes]]]
+
+    def do_GET(self) -> None:
+        answer = self.answers.get(self.path.split("?")[0])
+        if answer is None:
+            super().do_GET()
+            return
+        kind, body = answer()
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def page_server(about: Callable[[], dict[str, Any]], scripts: dict[str, Path]) -> Iterator[str]:
+    """The page without a conversation behind it: its address. `scripts` replace files of `static/`."""
+
+    def script(path: Path) -> Callable[[], tuple[str, bytes]]:
+        return lambda: ("text/javascript", path.read_bytes())
+
+    answers: dict[str, Callable[[], tuple[str, bytes]]] = {
+        "/v1/viva/about": lambda: ("application/json", json.dumps(about()).encode()),
+        "/favicon.ico": lambda: ("image/svg+xml", b""),
+        **{name: script(path) for name, path in scripts.items()},
+    }
+    handler = type("TestPages", (Pages,), {"answers": answers})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(STATIC))
+    )
+    thread = threading.Thread(target=server.serve_forever, name="page server", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def watch_for_trouble(page: Page) -> list[str]:
+    """Everything the browser complains about from now on: errors, blocked requests, other hosts."""
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
+    page.on(
+        "console",
+        lambda message: trouble.append(f"console: {message.text}") if message.type == "error" else None,
+    )
+    page.on(
+        "request",
+        lambda request: (
+            trouble.append(f"other host: {request.url}")
+            if not request.url.startswith(("http://127.0.0.1", "blob:", "data:"))
+            else None
+        ),
+    )
+    return trouble

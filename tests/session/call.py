@@ -32,8 +32,8 @@ from pipeline.providers import (
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Settings
 from pipeline.silero import SileroModel
-from tests import virtual
 from tests import sounds as made
+from tests import virtual
 from tests.sounds import ms
 
 WORD_MS = 200  # how long the fake voice takes for a word

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from pipeline import events as ev
 from pipeline.errors import CallError, ProviderError
 from pipeline.settings import Settings
 from tests.session.call import Call, Ears, Mind, Sound, Voice, speech
-from tests.sounds import click, quieter, speech as spoken
+from tests.sounds import click, quieter
+from tests.sounds import speech as spoken
 
 QUESTION = "what is a cache"
 LONG = "a cache keeps what was asked before so that it need not be fetched again and again by everyone"
@@ -240,7 +243,7 @@ def test_captions_pass_with_their_words() -> None:
     call = Call(Ears([]), Mind(["One two three."]), Voice()).at(100, lambda s: s.reply()).run(3000)
     heard = call.of(ev.Heard)
     assert "".join(seen.event.text for seen in heard) == "One two three."
-    gaps = [b.at_ms - a.at_ms for a, b in zip(heard, heard[1:], strict=False)]
+    gaps = [b.at_ms - a.at_ms for a, b in pairwise(heard)]
     assert gaps == [200, 200]
 
 

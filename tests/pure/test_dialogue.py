@@ -1,0 +1,66 @@
+"""The history, and what the mind is told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.dialogue import Dialogue
+from pipeline.errors import CallError
+from pipeline.items import Item
+
+
+def dialogue(*texts: str) -> Dialogue:
+    history = Dialogue()
+    for index, text in enumerate(texts):
+        history.add(Item(f"item_{index}", "assistant" if index % 2 else "user", "completed", text))
+    return history
+
+
+def test_items_stand_where_they_are_put() -> None:
+    history = dialogue("a", "b")
+    assert history.add(Item("last", "user", text="c")) == "item_1"
+    assert history.add(Item("second", "user", text="d"), "item_0") == "item_0"
+    assert history.add(Item("first", "user", text="e"), "root") is None
+    assert [item.id for item in history.items] == ["first", "item_0", "second", "item_1", "last"]
+
+
+def test_an_unknown_place_and_a_taken_id_are_refused() -> None:
+    history = dialogue("a")
+    with pytest.raises(CallError, match="no item 'nowhere'"):
+        history.add(Item("x", "user", text="b"), "nowhere")
+    with pytest.raises(CallError, match="already"):
+        history.add(Item("item_0", "user", text="b"))
+
+
+def test_the_mind_is_told_the_prompt_and_the_newest_messages() -> None:
+    messages = dialogue("a", "b", "c", "d").messages("be kind", 2)
+    assert [(message.role, message.text) for message in messages] == [
+        ("system", "be kind"),
+        ("user", "c"),
+        ("assistant", "d"),
+    ]
+
+
+def test_an_interruption_is_marked_and_the_unheard_left_out() -> None:
+    history = dialogue("what is a cache")
+    history.add(Item("reply", "assistant", "incomplete", ""))
+    history.add(Item("pending", "user", "completed", None))
+    history.add(Item("cut", "user", "completed", "wait", interrupted=True))
+    assert [message.text for message in history.messages("s", 20)[1:]] == [
+        "what is a cache",
+        "[INTERRUPTED] wait",
+    ]
+
+
+def test_a_note_is_told_even_if_nothing_was_heard() -> None:
+    history = Dialogue()
+    history.add(Item("reply", "assistant", "incomplete", "", note={"asked": "q1"}))
+    assert history.messages("s", 20)[1].note == {"asked": "q1"}
+
+
+def test_a_reply_is_shortened_at_a_word() -> None:
+    history = Dialogue()
+    item = Item("reply", "assistant", "completed", "one two three four", audio_ms=2000)
+    history.add(item)
+    history.shorten(item, 1100)
+    assert (item.text, item.audio_ms) == ("one two", 1100)

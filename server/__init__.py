@@ -1,3 +1,3 @@
-"""The world outside the conversation: HTTP, WebRTC, configuration."""
+"""The world outside: HTTP, WebRTC, configuration. May import `pipeline`; never the other way round."""
 
 __version__ = "0.1.0"

@@ -1,0 +1,82 @@
+"""What the page needs to know before a call: who answers, and what there is to choose from."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from pipeline import modes
+from pipeline.languages import languages
+from server import __version__
+from server.config import Config
+from server.engines import STAGES, Engines
+from server.workers import Load
+
+
+def about(config: Config, engines: Engines, load: Load) -> dict[str, Any]:
+    """JSON for `GET /v1/viva/about`. Holds no secret."""
+    ears, voice = (engines.stages[stage].chosen.provider for stage in ("stt", "tts"))
+    catalogue = modes.load()
+    call = config.call
+    return {
+        "version": __version__,
+        "ready": engines.ready,
+        "providers": [_provider(engines, stage) for stage in STAGES],
+        "modes": [
+            {"id": mode.id, "title": mode.title, "summary": mode.summary, "persona": mode.persona}
+            for mode in catalogue.modes.values()
+        ],
+        "personas": [
+            {"id": who.id, "name": who.name, "role": who.role} for who in catalogue.personas.values()
+        ],
+        "languages": [
+            {
+                "code": language.code,
+                "name": language.name,
+                "own": language.own,
+                "direction": language.direction,
+                "ears": ears.knows(language.code),
+                "voice": voice.knows(language.code),
+            }
+            for language in languages().values()
+        ],
+        "topics": topics(),
+        "defaults": {
+            "mode": call.mode,
+            "persona": call.persona,
+            "language": call.language,
+            "topic": call.topic,
+            "greet": call.greet,
+            "patience": call.patience,
+        },
+        "limits": {
+            "calls": load.calls,
+            "max_calls": load.max_calls,
+            "longest_utterance_s": config.pipeline.turns.longest_utterance_s,
+            "connect_timeout_s": config.server.connect_timeout_s,
+        },
+    }
+
+
+def _provider(engines: Engines, stage: Any) -> dict[str, Any]:
+    engine = engines.stages[stage]
+    return {
+        "stage": stage,
+        "name": engine.chosen.name,
+        "detail": engine.chosen.provider.detail,
+        "why": engine.chosen.why,
+        "ready": engine.ready,
+        "error": engine.error,
+    }
+
+
+@cache
+def topics() -> list[dict[str, str]]:
+    """The topics of the question bank, in its order."""
+    text = (resources.files("pipeline.coach") / "questions.toml").read_text(encoding="utf-8")
+    return [
+        {"id": topic["id"], "title": topic.get("title") or topic["id"].replace("_", " ").capitalize()}
+        for topic in tomllib.loads(text)["topics"]
+    ]

@@ -1,0 +1,188 @@
+"""The HTTP side: the page, signalling, and what the page asks beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from aiohttp import BodyPartReader, hdrs, web
+
+from server.about import about
+from server.answers import Refused, refuse_in_json
+from server.config import Config
+from server.engines import Engines
+from server.guard import Guard
+from server.offer import MAX_BYTES
+from server.workers import Workers
+
+BODY_BYTES = 2 * MAX_BYTES  # an offer and a session object
+BODY_WITHIN_S = 10.0
+SDP = "application/sdp"
+CALLS = "/v1/realtime/calls"
+
+# Not from the machine's own tables: those differ, and a module with a wrong type is not run.
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+TEXT = ("text/", "application/json", "application/manifest")
+
+
+def page_folder() -> Path:
+    """Where the page's files are: beside the code in a checkout, inside the package when installed."""
+    installed = Path(str(resources.files("server"))) / "static"
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "static"
+
+
+class Routes:
+    """The handlers, and what they share."""
+
+    def __init__(self, config: Config, engines: Engines, workers: Workers, page: Path) -> None:
+        self._config = config
+        self._engines = engines
+        self._workers = workers
+        self._page = page.resolve()
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_get("/healthz", self.health)
+        app.router.add_get("/v1/viva/about", self.about)
+        app.router.add_post(CALLS, self.place)
+        app.router.add_delete(CALLS + "/{call_id}", self.hang_up)
+        app.router.add_post(CALLS + "/{call_id}/hangup", self.hang_up)
+        app.router.add_post("/offer", self.offer)
+        for path in (CALLS, CALLS + "/{call_id}", "/offer"):
+            app.router.add_route(hdrs.METH_OPTIONS, path, self.preflight)
+        app.router.add_get("/{path:.*}", self.page)
+
+    # ------------------------------------------------------------ calls
+
+    async def place(self, request: web.Request) -> web.Response:
+        """An offer as raw SDP, or multipart with `sdp` and `session`; 201 and the answer."""
+        if request.content_type == SDP:
+            offer, session = _text(await _body(request)), ""
+        elif request.content_type == "multipart/form-data":
+            offer, session = await _parts(request)
+        else:
+            raise Refused(415, "unsupported_media_type", f"send {SDP}, or multipart/form-data with sdp")
+        placed = await self._workers.place(offer, session)
+        return web.Response(
+            status=201,
+            text=placed.answer,
+            content_type=SDP,
+            headers={"Location": f"{CALLS}/{placed.call_id}"},
+        )
+
+    async def offer(self, request: web.Request) -> web.Response:
+        """{"sdp", "type"} as JSON, as in aiortc's examples; {"sdp", "type", "id"}."""
+        if request.content_type != "application/json":
+            raise Refused(415, "unsupported_media_type", "send application/json")
+        given = await _json(request)
+        if given.get("type") != "offer" or not isinstance(given.get("sdp"), str):
+            raise Refused(400, "invalid_offer", 'send {"sdp": "...", "type": "offer"}')
+        placed = await self._workers.place(given["sdp"])
+        return web.json_response({"sdp": placed.answer, "type": "answer", "id": placed.call_id})
+
+    async def hang_up(self, request: web.Request) -> web.Response:
+        if not await self._workers.hang_up(request.match_info["call_id"]):
+            raise Refused(404, "call_not_found", "there is no such call; it may have ended")
+        return web.Response(status=204 if request.method == hdrs.METH_DELETE else 200)
+
+    async def preflight(self, request: web.Request) -> web.Response:
+        return web.Response(status=204)  # the guard adds what an allowed origin may do
+
+    # ------------------------------------------------------------ page
+
+    async def about(self, request: web.Request) -> web.Response:
+        body = about(self._config, self._engines, self._workers.load())
+        return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+    async def health(self, request: web.Request) -> web.Response:
+        load = self._workers.load()
+        body = {
+            "status": "draining" if load.draining else "ok",
+            "ready": self._engines.ready,
+            "calls": load.calls,
+            "max_calls": load.max_calls,
+        }
+        status = 503 if load.draining else 200
+        return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"] or "index.html"
+        if "\0" in path or "\\" in path:
+            raise web.HTTPNotFound
+        file = (self._page / path).resolve()
+        kind = TYPES.get(file.suffix)
+        if kind is None or not file.is_relative_to(self._page) or not file.is_file():
+            raise web.HTTPNotFound
+        charset = "; charset=utf-8" if kind.startswith(TEXT) else ""
+        # Kept, but asked about every time: after an update no page runs on half of the old files.
+        headers = {"Content-Type": kind + charset, "Cache-Control": "no-cache"}
+        return web.FileResponse(file, headers=headers)
+
+
+def application(
+    config: Config, engines: Engines, workers: Workers, guard: Guard, page: Path | None = None
+) -> web.Application:
+    """Everything behind the socket."""
+    app = web.Application(middlewares=[refuse_in_json(guard)], client_max_size=BODY_BYTES)
+    app.on_response_prepare.append(guard.add_headers)
+    Routes(config, engines, workers, page or page_folder()).add_to(app)
+    return app
+
+
+async def _body(request: web.Request) -> bytes:
+    async with asyncio.timeout(BODY_WITHIN_S):
+        return await request.read()
+
+
+def _text(body: bytes | bytearray) -> str:
+    try:
+        return bytes(body).decode()
+    except UnicodeDecodeError:
+        raise Refused(400, "invalid_offer", "the body is not UTF-8") from None
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    try:
+        given = json.loads(await _body(request))
+    except (ValueError, RecursionError):
+        raise Refused(400, "invalid_json", "the body is not JSON") from None
+    if not isinstance(given, dict):
+        raise Refused(400, "invalid_json", "the body is not a JSON object")
+    return given
+
+
+async def _parts(request: web.Request) -> tuple[str, str]:
+    """(sdp, session) of a multipart body, with or without file names; other parts are passed over."""
+    found = {"sdp": "", "session": ""}
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for part in await request.multipart():
+                if isinstance(part, BodyPartReader) and part.name in found:
+                    found[part.name] = _text(await _read_part(part))
+    except (ValueError, AssertionError, RuntimeError) as broken:  # what aiohttp raises for a broken one
+        raise Refused(400, "invalid_multipart", "the multipart body is broken") from broken
+    if not found["sdp"]:
+        raise Refused(400, "invalid_offer", "the part sdp is missing", "sdp")
+    return found["sdp"], found["session"]
+
+
+async def _read_part(part: BodyPartReader) -> bytearray:
+    """aiohttp's own limit does not reach into multipart bodies."""
+    body = bytearray()
+    while chunk := await part.read_chunk():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise web.HTTPRequestEntityTooLarge(BODY_BYTES, len(body))
+    return body

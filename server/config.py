@@ -1,0 +1,183 @@
+"""config.toml, the environment and the built-in defaults, in that order of weakness, to frozen settings.
+
+Every setting is a section and a key. The environment overrides the file: VIVA_SERVER__PORT=9000 is
+`port` of `[server]`, and one more `__` goes one table deeper. Secrets come from the environment alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pipeline.errors import ConfigError
+from pipeline.settings import (
+    CallSettings,
+    GateSettings,
+    LlmSettings,
+    Secrets,
+    Section,
+    Settings,
+    SttSettings,
+    TtsSettings,
+    TurnSettings,
+)
+
+PREFIX = "VIVA_"
+DEFAULT_PATH = Path("config.toml")
+NAMED = 3  # a broken file gets at most so many complaints in its one line
+
+
+class ServerSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)  # 0: any free one
+    max_calls: int = Field(8, ge=1, le=1000)
+    retry_after_s: int = Field(5, ge=1, le=3600)
+    connect_timeout_s: float = Field(15.0, gt=0, le=120)
+    consent_failures: int = Field(2, ge=1, le=10)
+    consent_interval_s: float = Field(2.0, gt=0, le=30)
+    greet_after_s: float = Field(3.0, ge=0, le=60)
+    drain_s: float = Field(10.0, ge=0, le=3600)
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    ice_servers: tuple[str, ...] = ()
+    worker: str = Field("local", pattern=r"^[a-z0-9]{1,32}$")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+
+class FileAndEnvironment(BaseSettings):
+    """The sections as they stand in config.toml, with the environment laid over them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    server: ServerSettings = ServerSettings()
+    call: CallSettings = CallSettings()
+    gate: GateSettings = GateSettings()
+    turns: TurnSettings = TurnSettings()
+    stt: SttSettings = SttSettings()
+    llm: LlmSettings = LlmSettings()
+    tts: TtsSettings = TtsSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,  # what the file says
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+class SecretsFromEnvironment(BaseSettings):
+    """Under the names that the vendors' own tools use."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one process."""
+
+    server: ServerSettings
+    call: CallSettings  # what a call starts with
+    pipeline: Settings
+    path: Path | None  # the file they came from; None: the built-in defaults
+
+
+def load(path: str | os.PathLike[str] | None = None) -> Config:
+    """Reads `path`, else VIVA_CONFIG, else ./config.toml if there is one, else takes the defaults.
+
+    Raises ConfigError, in one line: the file, the key, what is wrong and what is allowed.
+    """
+    file = _path(path)
+    table = _read(file) if file else {}
+    _check_environment()
+    try:
+        given = FileAndEnvironment(**table)
+    except ValidationError as error:
+        raise ConfigError(_complaints(error, file)) from None
+    except ValueError as error:  # SettingsError: a list in the environment that is not JSON
+        raise ConfigError(f"environment: {error} (write a list as JSON)") from None
+    secrets = Secrets.model_validate(SecretsFromEnvironment().model_dump())
+    pipeline = Settings(
+        gate=given.gate, turns=given.turns, stt=given.stt, llm=given.llm, tts=given.tts, secrets=secrets
+    )
+    return Config(given.server, given.call, pipeline, file)
+
+
+def _path(path: str | os.PathLike[str] | None) -> Path | None:
+    named = path or os.environ.get(f"{PREFIX}CONFIG")
+    if named:
+        return Path(named)
+    return DEFAULT_PATH if DEFAULT_PATH.is_file() else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def _check_environment() -> None:
+    """pydantic-settings passes over what has our prefix and no section; a typo there is to be named."""
+    sections = FileAndEnvironment.model_fields
+    for name in os.environ:
+        if not name.upper().startswith(PREFIX) or name.upper() == f"{PREFIX}CONFIG":
+            continue
+        section = name[len(PREFIX) :].lower().split("__")[0]
+        if section not in sections or "__" not in name:
+            raise ConfigError(
+                f"environment: {name}: no such setting; it is {PREFIX}SECTION__KEY with a section of "
+                f"{', '.join(sections)}"
+            )
+
+
+def _complaints(error: ValidationError, file: Path | None) -> str:
+    problems = [_complaint(detail, file) for detail in error.errors()[:NAMED]]
+    more = error.error_count() - len(problems)
+    return "; ".join(problems) + (f"; and {more} more" if more else "")
+
+
+def _complaint(detail: Any, file: Path | None) -> str:
+    keys = [str(part) for part in detail["loc"]]
+    place = _place(keys, file)
+    if detail["type"] == "extra_forbidden":
+        known = _keys_beside(keys)
+        near = difflib.get_close_matches(keys[-1], known, n=1)
+        what = f'did you mean "{near[0]}"?' if near else f"there is {', '.join(known)}"
+        return f"{place}: no such setting; {what}"
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{place} = {detail['input']!r}: {message}"
+
+
+def _place(keys: list[str], file: Path | None) -> str:
+    """The environment's name if that is where the value came from, else file and key."""
+    for depth in range(len(keys), 1, -1):
+        name = PREFIX + "__".join(keys[:depth])
+        for given in os.environ:
+            if given.upper() == name.upper():
+                return f"environment: {given}"
+    return f"{file or 'defaults'}: {'.'.join(keys)}"
+
+
+def _keys_beside(keys: list[str]) -> list[str]:
+    model: Any = FileAndEnvironment
+    for key in keys[:-1]:
+        model = model.model_fields[key].annotation
+    return list(model.model_fields)

@@ -1,0 +1,92 @@
+"""The three stages that all calls share, chosen at once and loaded behind the page's back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from pipeline.errors import ProviderError, Stage
+from pipeline.providers import Chosen, choose
+from pipeline.session import Parts
+from pipeline.settings import Settings
+from pipeline.silero import SileroModel
+
+log = logging.getLogger(__name__)
+
+STAGES: Sequence[Stage] = ("stt", "llm", "tts")
+WORDS = {"stt": "ears", "llm": "mind", "tts": "voice"}  # what people call them
+
+
+@dataclass(slots=True)
+class Engine:
+    """One stage: what it took, and how far loading it is."""
+
+    chosen: Chosen
+    ready: bool = False
+    error: str | None = None  # fit for a person
+    took_s: float | None = None
+
+
+class Engines:
+    """Args: settings: what to take. Raises ConfigError when something named cannot run here."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.stages = {stage: Engine(choose(stage, settings)) for stage in STAGES}
+        self._silero: asyncio.Future[SileroModel] | None = None
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return all(engine.ready for engine in self.stages.values())
+
+    def start(self) -> None:
+        """Begins to load everything; returns at once."""
+        self._silero = asyncio.ensure_future(asyncio.to_thread(SileroModel))
+        self._loading = asyncio.create_task(self._load(), name="engines")
+
+    async def loaded(self) -> None:
+        """Returns when every stage is ready or has failed."""
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
+
+    async def parts(self) -> Parts:
+        """For a session. Waits for the voice detector only: calls to the three wait for what they need."""
+        if self._silero is None:
+            raise RuntimeError("start() comes first")
+        silero = await asyncio.shield(self._silero)
+        ears, mind, voice = (self.stages[stage].chosen.provider for stage in STAGES)
+        return Parts(ears=ears, mind=mind, voice=voice, silero=silero)
+
+    async def close(self) -> None:
+        """Ends loading, threads, processes and connections."""
+        for task in (self._loading, self._silero):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        closing = (engine.chosen.provider.close() for engine in self.stages.values())
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("closing a provider failed: %r", outcome)
+
+    async def _load(self) -> None:
+        await asyncio.gather(*(self._start(stage, engine) for stage, engine in self.stages.items()))
+
+    async def _start(self, stage: Stage, engine: Engine) -> None:
+        began = perf_counter()
+        try:
+            await engine.chosen.provider.start()
+        except ProviderError as error:
+            engine.error = error.message
+        except Exception:
+            log.exception("%s: %s did not start", WORDS[stage], engine.chosen.name)
+            engine.error = "it did not start: the log says why"
+        else:
+            engine.ready = True
+        engine.took_s = perf_counter() - began
+        if engine.error:
+            log.error("%s: %s: %s", WORDS[stage], engine.chosen.name, engine.error)
+        else:
+            log.info("%s ready: %s in %.1f s", WORDS[stage], engine.chosen.name, engine.took_s)

@@ -1,0 +1,111 @@
+"""Offers in, answers out: the media worker of this process, its calls and its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from aioice import ice
+
+from pipeline.session import Session
+from server.config import Config
+from server.engines import Engines
+from server.offer import check_offer
+from server.peer import Peer
+from server.workers import BadOffer, Full, Load, Placed
+
+log = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 10.0  # gathering candidates takes milliseconds, with a dead STUN server 5 s
+CLOSE_WITHIN_S = 5.0
+
+
+class MediaWorker:
+    """The local `server.workers.Workers`: carries calls in this event loop."""
+
+    def __init__(self, config: Config, engines: Engines) -> None:
+        self._config = config
+        self._engines = engines
+        self._peers: dict[str, Peer] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._answering = 0  # calls that hold a place and have no answer yet
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        # How soon a peer that vanished is noticed; aioice's own figures make it 29 s (RFC 7675).
+        ice.CONSENT_FAILURES = config.server.consent_failures
+        ice.CONSENT_INTERVAL = config.server.consent_interval_s  # type: ignore[assignment]
+
+    async def place(self, offer: str, session: str = "") -> Placed:
+        check_offer(offer)
+        self._admit()
+        self._answering += 1
+        self._idle.clear()
+        try:
+            return await self._answer(offer, session)
+        finally:
+            self._answering -= 1
+            self._note_idle()
+
+    async def hang_up(self, call_id: str) -> bool:
+        peer, task = self._peers.get(call_id), self._tasks.get(call_id)
+        if peer is None or task is None:
+            return False
+        peer.hang_up("hung up")
+        await asyncio.wait({task}, timeout=CLOSE_WITHIN_S)
+        return True
+
+    def load(self) -> Load:
+        calls = len(self._peers) + self._answering
+        return Load(calls, self._config.server.max_calls, self._draining)
+
+    async def drain(self, within_s: float) -> None:
+        self._draining = True
+        try:
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        except TimeoutError:
+            for peer in list(self._peers.values()):
+                peer.hang_up("the server stops")
+            if self._tasks:
+                await asyncio.wait(list(self._tasks.values()), timeout=CLOSE_WITHIN_S)
+
+    def _admit(self) -> None:
+        retry_s = self._config.server.retry_after_s
+        load = self.load()
+        if load.draining:
+            raise Full("the server is stopping", retry_s)
+        if load.calls >= load.max_calls:
+            raise Full(f"all {load.max_calls} lines are busy", retry_s)
+
+    async def _answer(self, offer: str, session: str) -> Placed:
+        config = self._config
+        call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
+        conversation = Session(await self._engines.parts(), config.pipeline, config.call)
+        peer = Peer(
+            call_id,
+            conversation,
+            config.server,
+            silence_after_ms=config.pipeline.turns.silence_fed_after_ms,
+        )
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                answer = await peer.answer(offer, session)
+        except TimeoutError:
+            raise BadOffer("no_answer", "no answer could be made in time") from None
+        task = asyncio.create_task(peer.run(), name=call_id)
+        self._peers[call_id], self._tasks[call_id] = peer, task
+        task.add_done_callback(lambda done: self._ended(call_id, done))
+        log.info("%s placed, %d now", call_id, len(self._peers))
+        return Placed(call_id, answer)
+
+    def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
+        del self._peers[call_id], self._tasks[call_id]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s failed", call_id, exc_info=task.exception())
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._peers and not self._answering:
+            self._idle.set()

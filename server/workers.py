@@ -1,0 +1,69 @@
+"""Who carries the calls: the one interface that the routes talk to.
+
+VivaError
+├── BadOffer   the offer cannot become a call; the client's fault
+└── Full       no room now; try again later
+
+On one machine the worker is `server.signaling.MediaWorker` in this process. Everything that crosses the
+interface is a plain string or number, so that a worker may live in another process or on another machine;
+a call's id names its worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.errors import VivaError
+
+
+class BadOffer(VivaError):
+    """`code` is machine-readable and goes on the wire; `param` names what was wrong, where it has a name."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class Full(VivaError):
+    """The worker carries as many calls as it may, or is draining."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    call_id: str  # "call_<worker>_<random>"
+    answer: str  # SDP, with all of the worker's candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    calls: int
+    max_calls: int
+    draining: bool
+
+
+class Workers(Protocol):
+    async def place(self, offer: str, session: str = "") -> Placed:
+        """Answers an SDP offer. `session`: JSON of a Realtime session object, or nothing.
+
+        Raises BadOffer or Full; then nothing of the call is left."""
+
+    async def hang_up(self, call_id: str) -> bool:
+        """Ends a call and waits until all of it is gone. False: there is no such call."""
+
+    def load(self) -> Load:
+        """How full it is now."""
+
+    async def drain(self, within_s: float) -> None:
+        """Takes no new calls; returns when the last one has ended, or has been ended at the bound."""
+
+
+def worker_of(call_id: str) -> str:
+    """The name of the worker that carries a call; "" where the id is none of ours."""
+    parts = call_id.split("_")
+    return parts[1] if len(parts) == 3 and parts[0] == "call" else ""

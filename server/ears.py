@@ -63,6 +63,9 @@ SILENCE.flags.writeable = False
 # they are read first, before silence is put in their place.
 STALLED_S = 0.03
 READ_FIRST_S = 0.005
+# Silence is fed this much behind: the packet that ends a pause is not due before that, and a chunk fed in
+# its place would make the timeline longer.
+SLACK_S = CHUNK_S
 CLOCK_GRAIN_S = 0.001  # a timer of the loop may fire so early
 
 
@@ -250,7 +253,7 @@ class Ears:
             self._watch(now + READ_FIRST_S)
             return
         self._feeding = True
-        missing = int((now - self._covered_s + CLOCK_GRAIN_S) / CHUNK_S)
+        missing = int((now - self._covered_s - SLACK_S + CLOCK_GRAIN_S) / CHUNK_S)
         for _ in range(missing):
             added = MIC_CHUNK - len(self._rest)
             self._emit(np.concatenate([self._rest, SILENCE[:added]]) if len(self._rest) else SILENCE)
@@ -258,4 +261,4 @@ class Ears:
             self.fed += added
             self._jitter.filled(added * PER_SAMPLE)
         self._covered_s += missing * CHUNK_S
-        self._watch(self._covered_s + CHUNK_S)
+        self._watch(self._covered_s + SLACK_S + CHUNK_S)

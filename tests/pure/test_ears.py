@@ -1,0 +1,174 @@
+"""The inbound half on a virtual clock: exact times, real Opus, a real receiver, no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import numpy as np
+from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.rtp import RtpPacket
+
+from pipeline.audio import MIC_CHUNK, AudioChunk
+from server.ears import Ears
+from server.opus import opus_encoder
+from tests.babble import babble, found
+from tests.virtual import run
+
+FRAME = 960
+
+
+class Heard:
+    """What was handed on, with the time it was."""
+
+    def __init__(self) -> None:
+        self.chunks: list[AudioChunk] = []
+        self.times: list[float] = []  # seconds, of each chunk
+        self.fed = 0
+        self.figures: dict[str, int] = {}
+
+    def chunk(self, chunk: AudioChunk) -> None:
+        assert chunk.at == len(self.chunks) * MIC_CHUNK
+        assert len(chunk.samples) == MIC_CHUNK
+        self.chunks.append(chunk)
+        self.times.append(asyncio.get_running_loop().time())
+
+    @property
+    def sound(self) -> np.ndarray:
+        return np.concatenate([chunk.samples for chunk in self.chunks])
+
+
+def hear(arrivals: Iterable[tuple[float, int, int, bytes]], until: float) -> Heard:
+    """Runs ears for `until` seconds; arrivals are (seconds, sequence number, timestamp, payload)."""
+    heard = Heard()
+
+    async def play() -> None:
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        receiver = pc.addTransceiver("audio").receiver
+        ears = Ears(receiver, None, heard.chunk)
+        assert ears.attach()
+        loop = asyncio.get_running_loop()
+        for seconds, sequence, timestamp, payload in arrivals:
+            packet = RtpPacket(
+                payload_type=96,
+                sequence_number=sequence % 2**16,
+                timestamp=timestamp % 2**32,
+                payload=payload,
+            )
+            packet.ssrc = 7
+            loop.call_at(seconds, ears.add, packet)
+        running = loop.create_task(ears.run())
+        loop.call_at(until, ears.close)
+        await running
+        heard.fed = ears.fed
+        heard.figures = ears.figures
+        await pc.close()
+
+    run(play())
+    return heard
+
+
+def payloads(sound: np.ndarray) -> list[bytes]:
+    encoder = opus_encoder(24_000)
+    return [encoder.encode(sound[start : start + 480]) for start in range(0, len(sound) - 479, 480)]
+
+
+def in_time(
+    packets: list[bytes], start_s: float = 0.0, sequence: int = 100, timestamp: int = 9000
+) -> list[tuple[float, int, int, bytes]]:
+    return [
+        (start_s + n * 0.02, sequence + n, timestamp + n * FRAME, payload)
+        for n, payload in enumerate(packets)
+    ]
+
+
+def test_each_packet_is_a_chunk_at_the_moment_it_arrives() -> None:
+    said = babble(2.0)
+    heard = hear(in_time(payloads(said)), until=2.0)
+    assert np.allclose(heard.times, [n * 0.02 for n in range(100)])
+    assert heard.fed == 0
+    shift, alike = found(said, heard.sound, 0.5, 8000)
+    assert abs(shift) <= 10
+    assert alike > 0.9
+
+
+def test_a_loss_delays_one_packet_by_20_ms_and_nothing_after_that() -> None:
+    arrivals = in_time(payloads(babble(1.0)))
+    del arrivals[20]
+    heard = hear(arrivals, until=1.0)
+    expected = [n * 0.02 for n in range(50)]
+    expected[20] = expected[21] = 22 * 0.02
+    assert np.allclose(heard.times, expected)
+
+
+def test_packets_that_stop_become_silence_after_100_ms_and_then_every_20_ms() -> None:
+    heard = hear(in_time(payloads(babble(0.2))), until=0.51)
+    assert len(heard.chunks) == 10 + 15
+    silence = [round(time * 1000) for time in heard.times[10:]]
+    assert silence == [280] * 4 + list(range(300, 510, 20))
+    assert all(not chunk.samples.any() for chunk in heard.chunks[10:])
+
+
+def test_silence_of_ten_seconds_is_ten_seconds_long_and_what_follows_is_whole() -> None:
+    packets = payloads(babble(1.0))
+    said = babble(1.0, seed=6)
+    later = in_time(payloads(said), start_s=11.0, sequence=150, timestamp=9000 + 550 * FRAME)
+    heard = hear(in_time(packets) + later, until=12.0)
+    assert len(heard.chunks) == 600
+    assert abs(heard.times[-1] - 11.98) < 1e-6
+    shift, alike = found(said, heard.sound, 0, 11 * 16_000)
+    assert abs(shift) <= 10
+    assert alike > 0.9
+
+
+def test_opus_dtx_with_a_packet_every_400_ms_keeps_time() -> None:
+    packets = payloads(np.zeros(24_000, np.int16))
+    sparse = [(n * 0.4, 100 + n, 9000 + n * 20 * FRAME, packets[n]) for n in range(20)]
+    heard = hear(sparse, until=8.0)
+    assert abs(len(heard.chunks) - 400) <= 5
+    lag = [time - (n + 1) * 0.02 for n, time in enumerate(heard.times)]
+    assert max(lag) < 0.1
+    assert min(lag) > -0.021
+
+
+def test_a_burst_of_losses_longer_than_the_watchdog_leaves_the_timeline_whole() -> None:
+    said = babble(2.0)
+    arrivals = in_time(payloads(said))
+    del arrivals[20:32]
+    heard = hear(arrivals, until=2.0)
+    assert len(heard.chunks) == 100
+    shift, alike = found(said, heard.sound, 1.0, 16_000)
+    assert abs(shift) <= 10
+    assert alike > 0.9
+    assert abs(heard.times[-1] - 1.98) < 1e-6
+
+
+def test_packets_held_up_and_then_delivered_at_once_are_all_heard() -> None:
+    said = babble(2.0)
+    arrivals = [
+        (seconds if seconds < 0.41 else max(seconds, 0.605 + seconds / 1e6), *rest)
+        for seconds, *rest in in_time(payloads(said))
+    ]
+    heard = hear(arrivals, until=2.0)
+    assert heard.figures["lost"] == heard.figures["late"] == 0
+    assert heard.fed == 9 * MIC_CHUNK  # what passed without packets, and no more
+    shift, alike = found(said, heard.sound, 1.0, 16_000 + heard.fed)
+    assert abs(shift) <= 10
+    assert alike > 0.9
+
+
+def test_a_long_network_jitter_below_the_watchdog_feeds_nothing() -> None:
+    arrivals = [
+        (seconds + 0.08 * (n % 4 == 0), *rest)
+        for n, (seconds, *rest) in enumerate(in_time(payloads(babble(2.0))))
+    ]
+    heard = hear(sorted(arrivals), until=2.1)
+    assert heard.fed <= MIC_CHUNK * 5  # at the very end, after the last packet
+
+
+def test_packets_of_10_and_60_ms_come_out_as_20_ms() -> None:
+    quarter = opus_encoder(24_000).encode(np.zeros(480, np.int16))
+    ten_ms = bytes([(quarter[0] & 0x07) | 0x60]) + quarter[1:]  # the same frame, told to be 10 ms of hybrid
+    heard = hear([(n * 0.01, n, n * 480, ten_ms) for n in range(100)], until=1.0)
+    assert len(heard.chunks) == 50
+    assert heard.fed == 0

@@ -27,16 +27,24 @@ class GateSettings(Section):
 
 
 class PatienceSettings(Section):
-    complete_ms: int = Field(ge=100, le=10_000)
-    neutral_ms: int = Field(ge=100, le=10_000)
-    hanging_ms: int = Field(ge=100, le=20_000)
+    """Where thinking is part of the exercise."""
+
+    complete_ms: int = Field(1000, ge=100, le=10_000)
+    neutral_ms: int = Field(1600, ge=100, le=10_000)
+    hanging_ms: int = Field(3000, ge=100, le=20_000)
+
+
+class ChatPatienceSettings(PatienceSettings):
+    complete_ms: int = Field(240, ge=100, le=10_000)
+    neutral_ms: int = Field(700, ge=100, le=10_000)
+    hanging_ms: int = Field(1800, ge=100, le=20_000)
 
 
 class TurnSettings(Section):
     short_pause_ms: int = Field(100, ge=40, le=1000)
-    chat: PatienceSettings = PatienceSettings(complete_ms=240, neutral_ms=700, hanging_ms=1800)
-    interview: PatienceSettings = PatienceSettings(complete_ms=1000, neutral_ms=1600, hanging_ms=3000)
-    language: PatienceSettings = PatienceSettings(complete_ms=1000, neutral_ms=1600, hanging_ms=3000)
+    chat: ChatPatienceSettings = ChatPatienceSettings()
+    interview: PatienceSettings = PatienceSettings()
+    language: PatienceSettings = PatienceSettings()
     duck_db: float = Field(-18.0, le=0, ge=-60)
     mute_after_ms: int = Field(240, ge=60, le=2000)  # of voice over a reply
     interrupt_after_ms: int = Field(700, ge=100, le=5000)  # of voice over a reply, whatever is said

@@ -1,0 +1,76 @@
+"""A recogniser, a mind and a voice that take no time: what is left is what the system itself adds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from pipeline.audio import VOICE_RATE, AudioChunk
+from pipeline.providers import (
+    Message,
+    Note,
+    Pause,
+    ReplyOptions,
+    Speech,
+    Token,
+    Transcript,
+    Usage,
+    VoiceStyle,
+    VoiceWord,
+    Word,
+)
+
+WORD_S = 0.25
+REPLY = " ".join(f"word{number}" for number in range(24)) + "."
+
+
+class _Zero:
+    name = "zero"
+    detail = "answers at once, for measuring"
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def knows(self, language: str) -> bool:
+        return True
+
+
+class ZeroEars(_Zero):
+    """Hears the same question each time."""
+
+    full_pass = False
+    punctuates = False
+
+    def __init__(self, text: str = "what is a cache") -> None:
+        self._text = text
+
+    async def transcribe(
+        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        words = tuple(Word(word, 0, 0, 1.0) for word in self._text.split())
+        async for piece in audio:
+            if isinstance(piece, Pause):
+                yield Transcript("final", self._text, words=words, language=language)
+
+
+class ZeroMind(_Zero):
+    wants_full = False
+
+    async def reply(
+        self, messages: Sequence[Message], options: ReplyOptions
+    ) -> AsyncIterator[Token | Note | Usage]:
+        yield Token(REPLY)
+
+
+class ZeroVoice(_Zero):
+    """A tone, a quarter of a second for each word."""
+
+    async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
+        length = int(WORD_S * VOICE_RATE)
+        tone = (6000 * np.sin(np.arange(length) * 2 * np.pi * 300 / VOICE_RATE)).astype(np.int16)
+        at = 0
+        for index, word in enumerate(text.split(" ")):
+            yield Speech(tone, VOICE_RATE, (VoiceWord(index * length, at, at + len(word)),))
+            at += len(word) + 1

@@ -304,12 +304,11 @@ def _elsewhere(question: Question, said: Sequence[Said]) -> bool:
 @cache
 def _vocabulary(question_id: str) -> frozenset[str]:
     question = bank().questions[question_id]
-    texts = [
-        question.ask,
-        *(point.teach for point in question.points),
-        *(wrong.teach for wrong in question.wrong),
-    ]
-    texts += [entry for part in (*question.points, *question.wrong) for entry in part.says]
+    texts = [question.ask]
+    for point in question.points:
+        texts += [*point.says, point.teach]
+    for misconception in question.wrong:
+        texts += [*misconception.says, misconception.teach]
     slips = bank().slips if question.scoring == "points" else None
     return frozenset(
         one.stem for text in texts for one in words_of(text, "en", slips) if one.word not in _FUNCTION

@@ -1,0 +1,118 @@
+"""The server's side of `pipeline.forking`: keeps a forking process alive and asks it for children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from pathlib import Path
+
+from pipeline.errors import ProviderError, Stage
+from pipeline.forking import READY
+
+READY_WITHIN_S = 30.0  # the slowest loads in 0.5 s; a machine under load may need long
+LINE_BYTES = 1 << 20  # longest line that a child may write
+
+
+class Trunk:
+    """One forking process. Starts again by itself when it dies.
+
+    Args:
+        module: run with `python -m`; calls `pipeline.forking.serve`.
+        arguments: for it, after the control socket's descriptor.
+    """
+
+    def __init__(self, stage: Stage, provider: str, module: str, *arguments: str) -> None:
+        self._stage = stage
+        self._provider = provider
+        self._module = module
+        self._arguments = arguments
+        self._ready = asyncio.Event()
+        self._broken: ProviderError | None = None
+        self._control: socket.socket | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self.pid: int | None = None  # while it is ready
+
+    def crashed(self, message: str) -> ProviderError:
+        return ProviderError(self._stage, self._provider, message, "crashed")
+
+    async def start(self) -> None:
+        """Returns when it is ready. Raises ProviderError if it does not get so."""
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep(), name=f"{self._provider}-keep")
+        await self._until_ready()
+
+    async def fork(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A new child's socket; close the writer to be rid of it. Raises ProviderError."""
+        await self._until_ready()
+        assert self._control is not None
+        ours, its = socket.socketpair()
+        with its:
+            try:
+                socket.send_fds(self._control, [b"f"], [its.fileno()])
+            except OSError as error:
+                ours.close()
+                raise self.crashed("its process died and is being started again") from error
+        ours.setblocking(False)
+        return await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+
+    async def _until_ready(self) -> None:
+        await self._ready.wait()
+        if self._broken is not None:
+            raise self._broken
+
+    async def _keep(self) -> None:
+        """Runs the process, and runs it again when it dies. One that never gets ready is given up."""
+        while self._broken is None:
+            control, its = socket.socketpair()
+            control.setblocking(False)
+            with its:
+                process = await self._run(its.fileno())
+            try:
+                if not await self._hears_ready(control):
+                    self._broken = self.crashed("its process does not start")
+                    self._ready.set()
+                    return
+                self._control, self.pid = control, process.pid
+                self._ready.set()
+                await process.wait()
+            finally:
+                self.pid = None
+                if self._broken is None:
+                    self._ready.clear()
+                control.close()  # the process ends by this
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
+
+    async def _run(self, descriptor: int) -> asyncio.subprocess.Process:
+        root = str(Path(__file__).parents[1])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self._module,
+            str(descriptor),
+            *self._arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=(descriptor,),
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    @staticmethod
+    async def _hears_ready(control: socket.socket) -> bool:
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                return await asyncio.get_running_loop().sock_recv(control, len(READY)) == READY
+        except (TimeoutError, OSError):
+            return False

@@ -1,6 +1,8 @@
 // The words for everything that can go wrong: what happened, what to do, and the buttons that do it.
 // An action is [class, text, name]; app.js does what the name says.
 
+import { isBroken } from './states.js';
+
 const MIC = {
   refused: { title: 'The browser blocks your microphone', steps: ['Select the icon left of the page’s address', 'Set Microphone to Allow', 'Come back here and try again'], alarm: 'The browser blocks the microphone. You can allow it, or type instead.' },
   system: { title: 'Your system blocks the microphone', steps: ['Open the system’s privacy settings', 'Allow this browser to use the microphone', 'Come back here and try again'], alarm: 'Your system blocks the microphone. You can allow it, or type instead.' },
@@ -32,9 +34,9 @@ const FAULTS = {
 
 /** The drawer over the captions, or null. */
 export function drawerFor(m, name) {
-  if (m.link === 'lost') {
+  if (isBroken(m)) {
     const { title, text } = FAULTS[m.fault?.kind ?? 'dropped'](m);
-    return { kind: 'large', id: 'lost', title, text, actions: REDIAL, alarm: `${title}. ${text}` };
+    return { kind: 'large', id: 'lost', title, text, actions: REDIAL, alarm: `${title}.${m.attempt ? ' Trying again.' : ''}` };
   }
   if (m.link === 'up' && m.micDrawer) return { kind: 'large', id: 'mic', ...MIC[m.mic], text: `You still hear ${name}, and can type.`, actions: m.mic === 'insecure' ? MIC_ACTIONS.slice(1) : MIC_ACTIONS };
   return null;

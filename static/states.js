@@ -38,10 +38,11 @@ const finished = (caption) => (caption.who === 'they' && !caption.cut ? { ...cap
 const closeLink = (m, now) => (m.upSince === null ? {} : { upSince: null, lasted: m.lasted + now - m.upSince });
 
 const ON = {
-  'page.connecting': (m, e) => ({ link: 'connecting', fault: null, attempt: e.attempt ?? 0, phase: 'listening', audible: false, patience: null, ending: null, interruptedAt: null, personSpeaks: false,
+  'page.connecting': (m, e) => ({ link: 'connecting', fault: e.attempt ? m.fault : null, attempt: e.attempt ?? 0, phase: 'listening', audible: false, patience: null, ending: null, interruptedAt: null, personSpeaks: false,
     caption: e.attempt ? m.caption : { who: 'none', text: e.text } }),
   'page.up': (m, e, now) => ({ link: 'up', attempt: 0, upSince: now, caption: { who: 'none', text: '' },
-    note: m.attempt ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
+    fault: null,
+    note: m.lasted > 0 ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
   'page.lost': (m, e, now) => ({ link: 'lost', fault: e.fault, attempt: e.attempt ?? m.attempt, audible: false, patience: null, personSpeaks: false, ...closeVoice(m, now), ...closeLink(m, now),
     turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, 'The connection was lost here.') }),
   'page.ended': (m, e, now) => ({ link: 'ended', audible: false, note: null, soundBlocked: false, ...closeVoice(m, now), ...closeLink(m, now) }),
@@ -84,9 +85,10 @@ const ON = {
   'conversation.item.deleted': (m, e) => ({ turns: remove(m.turns, e.item_id), interruptedAt: null,
     caption: m.caption.item === e.item_id ? { who: 'none', text: '' } : m.caption }),
   'conversation.item.truncated': (m, e) => ({ turns: m.turns.map((turn) => (turn.id === e.item_id ? { ...turn, cut: true, live: false } : turn)) }),
-  'conversation.item.input_audio_transcription.completed': (m, e) => ({
+  'conversation.item.input_audio_transcription.completed': (m, e, now) => ({
     turns: e.transcript.trim() ? put(m.turns, e.item_id, 'you', () => ({ text: e.transcript.trim(), tail: '', live: false })) : remove(m.turns, e.item_id),
-    caption: m.caption.who === 'you' && m.caption.item === e.item_id ? { ...m.caption, sure: e.transcript.trim(), tail: '' } : m.caption,
+    // A recogniser without partial results speaks here for the first time.
+    caption: m.audible || m.phase === 'doubting' || wasInterrupted(m, now) || !e.transcript.trim() ? m.caption : { who: 'you', item: e.item_id, sure: e.transcript.trim(), tail: '' },
   }),
   'conversation.item.input_audio_transcription.failed': (m, e) => ({ turns: remove(m.turns, e.item_id), note: { kind: 'trouble', text: e.error?.message ?? 'That could not be understood.' } }),
   'response.output_audio_transcript.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
@@ -105,9 +107,13 @@ export function reduce(model, event, now) {
   return change ? { ...model, ...change(model, event, now) } : model;
 }
 
+/** There is no connection although there should be one. */
+export const isBroken = (m) => m.link === 'lost' || (m.link === 'connecting' && m.fault !== null);
+
 /** The one state that is shown: the keys of LOOKS in looks.js. */
 export function stateOf(m) {
   if (m.link === 'none') return 'start';
+  if (isBroken(m)) return 'lost';                 // also while it is being tried again
   if (m.link !== 'up') return m.link;
   if (m.micDrawer) return 'refused';
   const floor = m.interruptedAt !== null && m.phase !== 'answering' ? 'interrupted'

@@ -28,16 +28,19 @@ ONSET_CHUNKS = 2  # in a row by webrtcvad: one alone is often a click
 ONSET_PATIENCE_MS = 300  # an onset that Silero has not confirmed by then is withdrawn
 STAGGER = (128, 256, 384)  # samples by which the other lanes' windows are later
 WARM_UP_CHUNKS = 16  # 320 ms up to the first voice, so that the recurrent network has heard the room
-RECENT_WINDOWS = 4  # in which Silero must have confirmed
-REACH_BACK_MS = 100  # how far before Silero's first window energy may date an opening back
+RECENT_WINDOWS = 4  # of each lane, in which Silero must have confirmed,
+SURE_WINDOWS = 3  # this often: one window alone takes the beginning of a chord for a vowel
+ROOM_MS = 100  # of sound that it takes to judge the room by
+REACH_BACK_MS = 300  # how far before Silero's first window energy may date an opening back,
+REACH_GAP_MS = 40  # over quieter gaps of at most this
 BRIDGE_MS = 100  # a stop's closure inside a word is voice for voiced_ms
 AGAIN_MS = 100  # without energy, after which the other lanes rest in a pause
 TAIL_MS = 100  # after Silero's last window, in which a last consonant still counts,
 TAIL_GAP_MS = 80  # after no more than this: the closure of a last t or p
 KEPT_MS = 1000  # of sound beside the pre-roll, to date back in
 ABOVE_NOISE_DB = 8.0  # over the room, and
-BELOW_PEAK_DB = 26.0  # not further below this utterance's loudest: that is a voiced frame
-NEAR_PEAK_DB = 6.0  # but however loud the room, this near the loudest is voice
+BELOW_PEAK_DB = 30.0  # not further below this utterance's loudest: that is a voiced frame
+NEAR_PEAK_DB = 12.0  # but however loud the room, this near the loudest is voice
 PEAK_FALLS_DB = 0.1  # per 32 ms of speech: one shout does not make all that follows silent
 NOISE_FLOOR_DB = -70.0  # below it, everything is silence
 QUIETEST = 1e-10  # a power; keeps log10 defined on digital silence
@@ -83,7 +86,7 @@ class Lane:
 
     The network is at times 100 to 300 ms late when a word begins in the middle of a window, so an
     opening is looked for by several lanes with staggered windows (95th percentile over four flite
-    voices: one lane 273 ms, four 68). From then on the lane that noticed goes on alone.
+    voices: one lane 273 ms, four that agree 172). Then the lane that is surest goes on alone.
     """
 
     def __init__(self, silero: SileroStream, offset: int) -> None:
@@ -115,8 +118,9 @@ class Lane:
         self.windows.extend(judged)
         return judged
 
-    def confirms(self, above: float) -> bool:
-        return any(window.speech >= above for window in list(self.windows)[-RECENT_WINDOWS:])
+    def recent(self) -> list[float]:
+        """The probabilities of the last windows."""
+        return [window.speech for window in list(self.windows)[-RECENT_WINDOWS:]]
 
 
 class Gate:
@@ -237,14 +241,16 @@ class Gate:
             self._onset = self._now - ONSET_CHUNKS * MIC_CHUNK
             self._announced = True
             events.append(Onset(self._onset))
-        if sum(self._flags) * CHUNK_MS >= self.settings.voiced_ms:
-            for lane in self._lanes:
-                if lane.confirms(self.settings.confirm):
-                    return [*events, self._open(lane)]
+        if sum(self._flags) * CHUNK_MS >= self.settings.voiced_ms and self._confirmed():
+            return [*events, self._open(max(self._lanes, key=lambda lane: max(lane.recent(), default=0.0)))]
         if self._onset is not None and self._now - self._onset > ONSET_PATIENCE_MS * MIC_RATE // 1000:
             self._onset = None
             events.append(OnsetGone(self._now))
         return events
+
+    def _confirmed(self) -> bool:
+        sure = [speech for lane in self._lanes for speech in lane.recent() if speech >= self.settings.confirm]
+        return len(sure) >= SURE_WINDOWS
 
     def _rest(self) -> list[GateEvent]:
         """webrtcvad hears nothing any more: Silero rests, and costs nothing."""
@@ -294,6 +300,7 @@ class Gate:
         self._lane = lane
         speech = self._speech_so_far(lane)
         self._peak_db = max(float(window.levels.max()) for window in speech)
+        self._hear_room(speech[0].start)
         at = self._first_voiced(speech[0].start)
         self._is_open = True
         self._onset = None
@@ -316,6 +323,13 @@ class Gate:
             first -= 1
         return windows[first:]
 
+    def _hear_room(self, speech_start: int) -> None:
+        """The room just before the word, where the slow follower has not come up to it yet."""
+        frames = (speech_start - self._kept[0].at) // FRAME - REACH_BACK_MS * MIC_RATE // 1000 // FRAME
+        before = np.concatenate(list(self._kept_levels))[: max(0, frames)]
+        if len(before) * FRAME >= ROOM_MS * MIC_RATE // 1000:
+            self._noise_db = max(self._noise_db, float(np.percentile(before, 30)))
+
     def _first_voiced(self, speech_start: int) -> int:
         """Back from Silero's first window as long as there is energy: Silero is late on a soft consonant."""
         levels = np.concatenate(list(self._kept_levels))
@@ -324,9 +338,9 @@ class Gate:
         loud = levels >= self._threshold_db()
         start = (speech_start - origin) // FRAME
         frame = start + int(np.argmax(loud[start:]))
-        if frame == start:
-            while frame > first and loud[frame - 1]:
-                frame -= 1
+        reach = REACH_GAP_MS * MIC_RATE // 1000 // FRAME + 1
+        while (before := np.flatnonzero(loud[max(first, frame - reach) : frame])).size:
+            frame = max(first, frame - reach) + int(before[0])
         return origin + frame * FRAME
 
     def _count(self, window: Window, believed: bool = False) -> None:

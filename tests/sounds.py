@@ -26,7 +26,7 @@ def silence(length_ms: float) -> np.ndarray:
 
 
 def sawtooth(length_ms: float, hz: float = 120, peak: float = 0.3) -> np.ndarray:
-    """Voice for webrtcvad in all modes; for Silero it is none."""
+    """Voice for webrtcvad in all modes, for Silero only at times: use `speech` to open a gate."""
     phase = np.arange(ms(length_ms)) * hz / MIC_RATE
     return to_int16(peak * (2 * (phase % 1) - 1))
 
@@ -63,7 +63,7 @@ def click() -> np.ndarray:
 
 
 def music(length_ms: float, level_db: float = -25, seed: int = 3) -> np.ndarray:
-    """Chords with a bass, a kick and a hi-hat at 110 beats a minute, through a small speaker (250 Hz to 3.5 kHz)."""
+    """Chords with a bass, a kick and a hi-hat at 110 beats a minute, from a small speaker (0.25-3.5 kHz)."""
     random = np.random.default_rng(seed)
     total, beat = ms(length_ms), round(MIC_RATE * 60 / 110)
     sound = np.zeros(total + beat * 2)
@@ -87,7 +87,7 @@ def music(length_ms: float, level_db: float = -25, seed: int = 3) -> np.ndarray:
 
 
 def speech(text: str, voice: str = "rms") -> np.ndarray:
-    """`text` spoken by flite, without the silence around it. Kept in the temporary folder for the next test."""
+    """`text` spoken by flite, without the silence around it. Kept in the temporary folder."""
     key = hashlib.sha256(f"{voice}|{text}".encode()).hexdigest()[:16]
     kept = Path(tempfile.gettempdir(), "viva-test-speech", f"{key}.npy")
     if kept.exists():

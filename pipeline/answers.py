@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline import modes
+from pipeline.dialogue import Dialogue
 from pipeline.items import Item, new_id
 from pipeline.languages import say
 from pipeline.providers import Message, Mind, ReplyOptions, Voice
@@ -47,8 +48,15 @@ class Answers:
     """Begins replies for one call. `spawn` starts a task in the call's group."""
 
     def __init__(
-        self, mind: Mind, voice: Voice, settings: Settings, spawn: Spawn, clock: Callable[[], float]
+        self,
+        mind: Mind,
+        voice: Voice,
+        dialogue: Dialogue,
+        settings: Settings,
+        spawn: Spawn,
+        clock: Callable[[], float],
     ) -> None:
+        self._dialogue = dialogue
         self._mind = mind
         self._voice = voice
         self._settings = settings
@@ -56,8 +64,27 @@ class Answers:
         self._clock = clock
         self._rotation = 0
 
-    def begin(self, call: CallSettings, messages: list[Message], *, said: str | None = None) -> Answer:
-        """The mind's reply to `messages`, starting now."""
+    def begin(
+        self,
+        call: CallSettings,
+        *,
+        said: str | None = None,
+        ahead: Message | None = None,
+        instructions: str | None = None,
+    ) -> Answer:
+        """The mind's reply to the history, starting now.
+
+        Args:
+            said: the person's words that it answers.
+            ahead: a message that is not in the history yet.
+            instructions: in place of the call's system prompt.
+        """
+        system = modes.system_prompt(
+            call.mode, call.persona, call.language, call.topic, instructions or call.instructions
+        )
+        messages = self._dialogue.messages(system, self._settings.llm.history_messages)
+        if ahead is not None:
+            messages.append(ahead)
         llm, turns = self._settings.llm, self._settings.turns
         usual = llm.max_tokens_interview if call.mode == "interview" else llm.max_tokens
         options = ReplyOptions(

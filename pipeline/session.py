@@ -14,13 +14,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline import events as ev
-from pipeline import modes, turns
+from pipeline import turns
 from pipeline.air import Air
 from pipeline.answers import Answer, Answers, Preparation
-from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.audio import AudioChunk
 from pipeline.dialogue import INTERRUPTED, Dialogue
-from pipeline.errors import CallError, ProviderError
-from pipeline.gate import Gate, Opened
+from pipeline.errors import CallError
+from pipeline.gate import Gate
+from pipeline.hearing import Hearing
 from pipeline.items import Item, Role, new_id
 from pipeline.languages import fold, is_backchannel, starts_with_interrupt
 from pipeline.listening import Utterance
@@ -60,21 +61,20 @@ class Session:
         self._ears = parts.ears
         self._wants_full = parts.mind.wants_full and parts.ears.full_pass
         self._settings = settings
-        self._gate = Gate(settings.gate, SileroStream(parts.silero))
         self._turns = Turns(settings.turns)
         self._dialogue = Dialogue()
-        self._answers = Answers(parts.mind, parts.voice, settings, self._spawn, self._clock)
+        gate = Gate(settings.gate, SileroStream(parts.silero))
+        self._hearing = Hearing(
+            gate, parts.ears, self._spawn, self._emit, self._transcribed, self._recogniser_over
+        )
+        self._answers = Answers(parts.mind, parts.voice, self._dialogue, settings, self._spawn, self._clock)
         self._prepared = Preparation()
         self._air = Air(self._dialogue, self._emit, self._reply_audible, self._reply_over)
         self._timeline = Timeline()
         self._listener: Callable[[ev.Event], None] | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._heard = 0  # samples of microphone
-        self._opened: Opened | None = None
-        self._utterance: Utterance | None = None  # being spoken
         self._awaited: Utterance | None = None  # spoken, its words still owed
         self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
-        self._recognising: dict[Utterance, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._floor: ev.FloorChanged | None = None
         self._greeted = False
@@ -122,36 +122,19 @@ class Session:
         """20 ms of microphone, int16 mono 16 kHz, continuous. Silence must be fed when packets stop."""
         if self._group is None:
             return
-        gate, before = self._gate, self._utterance
-        chunk = AudioChunk(chunk.samples, MIC_RATE, self._heard)  # the call's clock, not the peer's
-        self._heard += len(chunk.samples)
-        for event in gate.push(chunk):
-            if isinstance(event, Opened):
-                self._opened = event
-        self._handle(
-            turns.Tick(
-                now_ms=self._now_ms,
-                onset=gate.onset,
-                open=gate.is_open,
-                started_ms=1000 * self._opened.at // MIC_RATE if self._opened else 0,
-                voiced_ms=gate.voiced_ms,
-                silence_ms=gate.silence_ms,
-            )
-        )
-        if self._utterance is not None:
-            self._utterance.voiced_ms = gate.voiced_ms
-            if self._utterance is before:  # a new one has this chunk in its pre-roll
-                self._utterance.push(chunk.samples)
-            if self._turns.phase is Phase.PAUSED and self._prepared.is_due(gate.silence_ms):
-                self._prepare(self._utterance)
+        hearing, before = self._hearing, self._hearing.utterance
+        self._handle(hearing.sense(chunk.samples))
+        hearing.note_voice()
+        if (
+            hearing.utterance is not None and hearing.utterance is before
+        ):  # a new one has this in its pre-roll
+            hearing.feed(chunk.samples)
+        if self._turns.phase is Phase.PAUSED and self._prepared.is_due(hearing.silence_ms):
+            self._prepare()
 
     def read(self, count: int) -> np.ndarray | None:
         """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
         return self._air.read(count)
-
-    @property
-    def _now_ms(self) -> int:
-        return 1000 * self._heard // MIC_RATE
 
     # --------------------------------------------------------------- floor
 
@@ -163,19 +146,20 @@ class Session:
     def _act(self, command: turns.Command) -> None:
         match command:
             case turns.OpenUtterance(started_ms, over_reply):
-                self._open_utterance(started_ms, over_reply)
+                self._hearing.open(started_ms, self.call.language, over_reply=over_reply)
             case turns.Finalise():
                 self._finalise()
             case turns.GoOn():
                 self._prepared.drop()
-                if self._utterance:
-                    self._utterance.go_on()
+                if self._hearing.utterance:
+                    self._hearing.utterance.go_on()
             case turns.EndUtterance(why):
                 self._end_utterance(why)
             case turns.DropUtterance():
-                self._drop_utterance()
+                self._prepared.drop()
+                self._hearing.drop()
             case turns.BecomeTurn():
-                self._become_turn(interrupted=False)
+                self._hearing.become_turn(interrupted=False)
             case turns.Interrupt():
                 self._interrupt()
             case turns.Withdraw():
@@ -201,32 +185,10 @@ class Session:
             self._floor = floor
             self._emit(replace(floor, spent_ms=t.spent_ms) if pausing else floor)
 
-    # ----------------------------------------------------------- utterance
-
-    def _open_utterance(self, started_ms: int, over_reply: bool) -> None:
-        utterance = Utterance(new_id("item"), started_ms, self._ears, self.call.language, self._transcribed)
-        utterance.over_reply = over_reply
-        self._utterance = utterance
-        if self._opened is not None:
-            utterance.push(self._opened.preroll)
-        task = self._spawn(self._recognise(utterance), "recognise")
-        if task is not None:
-            self._recognising[utterance] = task
-            task.add_done_callback(lambda _: self._recognising.pop(utterance, None))
-        if not over_reply:
-            self._emit(ev.SpeechStarted(utterance.item_id, started_ms))
-
-    async def _recognise(self, utterance: Utterance) -> None:
-        try:
-            await utterance.run()
-        except ProviderError as error:
-            utterance.failed = error
-            self._emit(ev.Trouble(error.stage, error.code, error.message))
-        if utterance is self._awaited:
-            self._give_answer(utterance)
+    # --------------------------------------------------------------- words
 
     def _finalise(self) -> None:
-        utterance = self._utterance
+        utterance = self._hearing.utterance
         if utterance is None:
             return
         utterance.pause()
@@ -248,9 +210,9 @@ class Session:
         if utterance is self._awaited:
             if self._known(utterance):
                 self._give_answer(utterance)
-        elif utterance is self._utterance and utterance.over_reply:
+        elif utterance is self._hearing.utterance and utterance.over_reply:
             self._weigh_words(transcript)
-        elif utterance is self._utterance:
+        elif utterance is self._hearing.utterance:
             self._emit(ev.Partial(utterance.item_id, utterance.shown(transcript)))
             if transcript.kind == "partial" or self._turns.phase is not Phase.PAUSED:
                 return
@@ -259,6 +221,11 @@ class Session:
                 self._judge(utterance)
             if self._known(utterance):
                 self._plan_preparation()
+
+    def _recogniser_over(self, utterance: Utterance) -> None:
+        """It failed, or has said all that it owes: nothing better will come."""
+        if utterance is self._awaited:
+            self._give_answer(utterance)
 
     def _weigh_words(self, transcript: Transcript) -> None:
         """Speech over a reply: does it want the floor?"""
@@ -282,19 +249,13 @@ class Session:
         return utterance.full is not None or not better
 
     def _end_utterance(self, why: str) -> None:
-        utterance = self._utterance
-        assert utterance is not None, "the floor ends only an utterance that it opened"
-        self._utterance = None
         silence_ms = self._turns.spent_ms
-        self._gate.close()
-        if not utterance.asked:  # ended in mid-speech
-            utterance.pause()
-        utterance.end()
+        utterance = self._hearing.end()
         self._timeline.end_of_speech(self._clock(), silence_ms, why, self._turns.why)
         item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
         item.audio_ms = int(1000 * utterance.seconds)
         previous = self._dialogue.add(item)
-        self._emit(ev.SpeechStopped(item.id, self._now_ms - silence_ms))
+        self._emit(ev.SpeechStopped(item.id, self._hearing.now_ms - silence_ms))
         self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
@@ -308,53 +269,25 @@ class Session:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(bound_s, self._give_answer, utterance)
 
-    def _drop_utterance(self) -> None:
-        utterance, self._utterance = self._utterance, None
-        self._gate.close()
-        self._prepared.drop()
-        if utterance is not None:
-            self._stop_recognising(utterance)
-            if not utterance.over_reply:
-                self._emit(ev.SpeechStopped(utterance.item_id, self._now_ms))
-                self._emit(ev.InputCleared())
-
-    def _become_turn(self, *, interrupted: bool) -> None:
-        """What began over a reply is the person's turn."""
-        utterance = self._utterance
-        if utterance is not None:
-            utterance.over_reply, utterance.interrupted = False, interrupted
-            self._emit(ev.SpeechStarted(utterance.item_id, utterance.started_ms))
-
-    def _stop_recognising(self, utterance: Utterance) -> None:
-        task = self._recognising.pop(utterance, None)
-        if task is not None:
-            task.cancel()
-
     # -------------------------------------------------------------- answer
-
-    def _system(self) -> str:
-        c = self.call
-        return modes.system_prompt(c.mode, c.persona, c.language, c.topic, c.instructions)
-
-    def _messages(self, system: str | None = None) -> list[Message]:
-        return self._dialogue.messages(system or self._system(), self._settings.llm.history_messages)
 
     def _plan_preparation(self) -> None:
         t = self._turns
         wanted = self._settings.turns.speculate and self.call.turn_detection.create_response
-        if wanted and t.patience_ms is not None and self._utterance is not None:
+        if wanted and t.patience_ms is not None:
             self._prepared.plan(t.patience_ms, t.why, self._clock())
-            if self._prepared.is_due(self._gate.silence_ms):
-                self._prepare(self._utterance)
+            if self._prepared.is_due(self._hearing.silence_ms):
+                self._prepare()
 
-    def _prepare(self, utterance: Utterance) -> None:
+    def _prepare(self) -> None:
+        utterance = self._hearing.utterance
+        if utterance is None:
+            return
         text = utterance.words
         if not fold(text, self.call.language) or self._prepared.holds(text):
             return
         said = Message("user", (INTERRUPTED if utterance.interrupted else "") + text)
-        self._prepared.put(
-            self._answers.begin(self.call, [*self._messages(), said], said=text), self._clock()
-        )
+        self._prepared.put(self._answers.begin(self.call, said=text, ahead=said), self._clock())
 
     def _give_answer(self, utterance: Utterance) -> None:
         """The person's turn is over and its words are known (or never will be)."""
@@ -380,7 +313,7 @@ class Session:
             answer = self._prepared.take(text)
             self._timeline.note(prepared=answer is not None)
             if answer is None:
-                answer = self._answers.begin(self.call, self._messages(), said=text)
+                answer = self._answers.begin(self.call, said=text)
             answer.to = utterance.item_id
             self._on_air(answer)
 
@@ -416,7 +349,7 @@ class Session:
         self._stop_waiting()
         self._answered = None
         answer = self._air.answer
-        self._become_turn(interrupted=answer is not None and answer.audible)
+        self._hearing.become_turn(interrupted=answer is not None and answer.audible)
         self._cut("turn_detected")
 
     def _cut(self, reason: str) -> None:
@@ -436,11 +369,11 @@ class Session:
             self._forget(answer.item.id)
         self._prepared.drop()
         self._timeline.note(withdrawn=True)
-        if before is not None and self._utterance is not None:
+        if before is not None and self._hearing.utterance is not None:
             self._forget(before.item_id)
-            self._stop_recognising(before)
-            self._utterance.continues(before)
-            self._become_turn(interrupted=before.interrupted)
+            self._hearing.stop(before)
+            self._hearing.utterance.continues(before)
+            self._hearing.become_turn(interrupted=before.interrupted)
 
     def _forget(self, item_id: str) -> None:
         self._dialogue.remove(item_id)
@@ -510,7 +443,7 @@ class Session:
         self._handle(turns.ReplyAsked())
         if not speaking:  # else what was being said has become the turn to answer
             self._timeline.begin()
-            answer = self._answers.begin(self.call, self._messages(instructions))
+            answer = self._answers.begin(self.call, instructions=instructions)
             answer.metadata = metadata
             self._on_air(answer)
 
@@ -530,13 +463,13 @@ class Session:
 
     def commit(self) -> None:
         """ "I'm done": ends the person's turn now. Raises CallError if nothing was said."""
-        if self._utterance is None:
+        if self._hearing.utterance is None:
             raise CallError("input_audio_buffer_commit_empty", "nothing has been said since the last turn")
         self._handle(turns.Commit())
 
     def clear_input(self) -> None:
         """Forgets what the person is saying."""
-        if self._utterance is None:
+        if self._hearing.utterance is None:
             self._emit(ev.InputCleared())
         self._handle(turns.ClearInput())
 

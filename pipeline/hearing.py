@@ -1,0 +1,137 @@
+"""The person's side: the gate, the utterance being spoken, and its way through the recogniser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline import events as ev
+from pipeline.answers import Spawn
+from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.errors import ProviderError
+from pipeline.gate import Gate, Opened
+from pipeline.items import new_id
+from pipeline.listening import Utterance
+from pipeline.providers import Recognizer, Transcript
+from pipeline.turns import Tick
+
+
+class Hearing:
+    """One call's. The clock of the call is here: samples of microphone.
+
+    Args:
+        spawn: starts a task in the call's group.
+        on_words: news of the recogniser.
+        on_failed: it failed, or has said all that it owes.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        ears: Recognizer,
+        spawn: Spawn,
+        emit: Callable[[ev.Event], None],
+        on_words: Callable[[Utterance, Transcript], None],
+        on_over: Callable[[Utterance], None],
+    ) -> None:
+        self.utterance: Utterance | None = None  # being spoken
+        self._gate = gate
+        self._ears = ears
+        self._spawn = spawn
+        self._emit = emit
+        self._on_words = on_words
+        self._on_over = on_over
+        self._samples = 0
+        self._opened: Opened | None = None
+        self._recognising: dict[Utterance, asyncio.Task[None]] = {}
+
+    @property
+    def now_ms(self) -> int:
+        return 1000 * self._samples // MIC_RATE
+
+    @property
+    def silence_ms(self) -> int:
+        """Since the last voiced sample."""
+        return self._gate.silence_ms
+
+    def sense(self, samples: np.ndarray) -> Tick:
+        """What the gate makes of the next 20 ms."""
+        gate = self._gate
+        chunk = AudioChunk(samples, MIC_RATE, self._samples)
+        self._samples += len(samples)
+        for event in gate.push(chunk):
+            if isinstance(event, Opened):
+                self._opened = event
+        return Tick(
+            now_ms=self.now_ms,
+            onset=gate.onset,
+            open=gate.is_open,
+            started_ms=1000 * self._opened.at // MIC_RATE if self._opened else 0,
+            voiced_ms=gate.voiced_ms,
+            silence_ms=gate.silence_ms,
+        )
+
+    def feed(self, samples: np.ndarray) -> None:
+        """The same 20 ms to the recogniser."""
+        if self.utterance is not None:
+            self.utterance.push(samples)
+
+    def note_voice(self) -> None:
+        if self.utterance is not None:
+            self.utterance.voiced_ms = self._gate.voiced_ms
+
+    def open(self, started_ms: int, language: str, *, over_reply: bool) -> None:
+        """An utterance begins; its pre-roll holds everything up to now."""
+        utterance = Utterance(new_id("item"), started_ms, self._ears, language, self._on_words)
+        utterance.over_reply = over_reply
+        self.utterance = utterance
+        if self._opened is not None:
+            utterance.push(self._opened.preroll)
+        task = self._spawn(self._recognise(utterance), "recognise")
+        if task is not None:
+            self._recognising[utterance] = task
+            task.add_done_callback(lambda _: self._recognising.pop(utterance, None))
+        if not over_reply:
+            self._emit(ev.SpeechStarted(utterance.item_id, started_ms))
+
+    def become_turn(self, *, interrupted: bool) -> None:
+        """What began over a reply is the person's turn."""
+        if self.utterance is not None:
+            self.utterance.over_reply, self.utterance.interrupted = False, interrupted
+            self._emit(ev.SpeechStarted(self.utterance.item_id, self.utterance.started_ms))
+
+    def end(self) -> Utterance:
+        """The turn is over: its last words are asked for, the gate looks for the next one."""
+        utterance, self.utterance = self.utterance, None
+        assert utterance is not None, "the floor ends only an utterance that it opened"
+        self._gate.close()
+        if not utterance.asked:  # ended in mid-speech
+            utterance.pause()
+        utterance.end()
+        return utterance
+
+    def drop(self) -> None:
+        """It was nothing: a cough, an "mhm", or unsaid by the client."""
+        utterance, self.utterance = self.utterance, None
+        self._gate.close()
+        if utterance is not None:
+            self.stop(utterance)
+            if not utterance.over_reply:
+                self._emit(ev.SpeechStopped(utterance.item_id, self.now_ms))
+                self._emit(ev.InputCleared())
+
+    def stop(self, utterance: Utterance) -> None:
+        """Nobody waits for its words any more."""
+        task = self._recognising.pop(utterance, None)
+        if task is not None:
+            task.cancel()
+
+    async def _recognise(self, utterance: Utterance) -> None:
+        try:
+            await utterance.run()
+        except ProviderError as error:
+            utterance.failed = error
+            self._emit(ev.Trouble(error.stage, error.code, error.message))
+        self._on_over(utterance)

@@ -10,13 +10,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from dotenv import load_dotenv
 
 from pipeline.errors import ConfigError
 from server import __version__
 from server.config import Config, ServerSettings, load
+
+if TYPE_CHECKING:
+    from server.engines import Engines
 
 WRONG = 2  # exit status: the way it was started is wrong, and one line on stderr says how
 
@@ -74,16 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-async def serve(config: Config) -> int:
-    """Serves until SIGTERM or SIGINT; then lets calls end, at most `drain_s` long, or until a second one."""
+async def serve(config: Config, engines: Engines | None = None) -> int:
+    """Serves until SIGTERM or SIGINT; then lets calls end, at most `drain_s` long, or until a second one.
+
+    `engines`: instead of what the configuration names."""
     from aiohttp import web
 
     from server.app import application
-    from server.engines import STAGES, WORDS, Engines
+    from server.engines import STAGES, WORDS, Engines, choose_all
     from server.guard import Guard
     from server.signaling import MediaWorker
 
-    engines = Engines(config.pipeline)
+    engines = engines or Engines(config.pipeline)
     worker = MediaWorker(config, engines)
     guard = Guard(config.server.allowed_hosts, config.server.allowed_origins)
     runner = web.AppRunner(application(config, engines, worker, guard), access_log=None)

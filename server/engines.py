@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -31,10 +31,13 @@ class Engine:
 
 
 class Engines:
-    """Args: settings: what to take. Raises ConfigError when something named cannot run here."""
+    """Args: settings: what to take. Raises ConfigError when something named cannot run here.
 
-    def __init__(self, settings: Settings) -> None:
-        self.stages = {stage: Engine(choose(stage, settings)) for stage in STAGES}
+    `chosen`: instead of what the settings name."""
+
+    def __init__(self, settings: Settings, chosen: Sequence[Chosen] = ()) -> None:
+        taken = chosen or [choose(stage, settings) for stage in STAGES]
+        self.stages = {choice.stage: Engine(choice) for choice in taken}
         self._silero: asyncio.Future[SileroModel] | None = None
         self._loading: asyncio.Task[None] | None = None
 

@@ -1,0 +1,36 @@
+"""What holds for every test: none leaks a task, and on a build server none is passed over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Generator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+SETTLE_S = 1.0  # what was cancelled at a test's end gets so long to end
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI set, a test that skips itself has failed: nothing is to be green without having run."""
+    report = yield
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _no_leaked_task() -> AsyncIterator[None]:
+    """Fails an asynchronous test after which tasks still run."""
+    before = asyncio.all_tasks()
+    yield
+    left: set[asyncio.Task[Any]] = asyncio.all_tasks() - before - {asyncio.current_task()}
+    if left:
+        _, left = await asyncio.wait(left, timeout=SETTLE_S)
+    assert not left, f"left running: {sorted(task.get_name() for task in left)}"

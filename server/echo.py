@@ -178,6 +178,7 @@ class VideoEcho:
     def __init__(self) -> None:
         self.track = EchoTrack()
         self.passed = 0  # frames
+        self.key_frames = 0  # of them
         self.key_frames_asked = 0  # PLIs sent to the browser
         self._frames = FrameBuffer()
         self._loop = asyncio.get_running_loop()
@@ -226,6 +227,7 @@ class VideoEcho:
         ):
             self.passed += 1
             if frame.key:
+                self.key_frames += 1
                 self._cancel_request()
             self.track.put(frame)
         wanted = self._frames.wants_key or self.track.wants_key

@@ -51,6 +51,7 @@ class LossyPath:
         self.up: Fate = unharmed
         self.down: Fate = unharmed
         self.lost = 0
+        self.rtp_timestamps: list[int] = []  # of what came down, in order
         self._sockets: list[asyncio.DatagramTransport] = []
 
     async def open(self, answer_sdp: str) -> str:
@@ -75,6 +76,8 @@ class LossyPath:
     def carry(self, data: bytes, address: tuple, upward: bool) -> None:
         if upward:
             self._client = address
+        elif is_rtp(data):
+            self.rtp_timestamps.append(int.from_bytes(data[4:8], "big"))
         fates = (self.up if upward else self.down)(data)
         self.lost += not fates
         for delay in fates:

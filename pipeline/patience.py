@@ -103,7 +103,8 @@ def _dictated(folded: str, known: Language) -> str | None:
     before = _tokens(folded[: -len(word)], known)[-DICTATION_REACH:]
     phrases = _joined(before, known)
     for token in before:
-        letter = len(token) == 1 and token not in WORD_LETTERS and _spelled(token)
+        is_word = known.spaces and token in WORD_LETTERS
+        letter = len(token) == 1 and not is_word and _spelled(token)
         if letter or token.isdecimal() or token in known.digits.all or token in known.dictation.all:
             return f'dictating, "{word}"'
     longer = known.digits.all | known.dictation.all

@@ -226,7 +226,7 @@ def test_a_click_in_a_pause_does_not_reset_silence(model: SileroModel, voice: st
 
 
 def test_voice_counts_from_its_first_sample(model: SileroModel) -> None:
-    for voice in sounds.FLITE_VOICES:
+    for voice in ("rms", "slt", "awb"):  # kal begins "what" with a click and 170 ms of nothing
         sound = sounds.speech(SENTENCES[1], voice)[: sounds.ms(300)]
         heard = hear(model, np.concatenate([sounds.silence(500), sound, sounds.silence(600)]))
         assert heard.gate.voiced_ms == pytest.approx(300, abs=45)

@@ -1,0 +1,112 @@
+"""What the recogniser and the voice at OpenAI (or a server that speaks its protocol) have in common:
+the client, the models that the key may use, and every failure in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import openai
+
+from pipeline.errors import ProviderError, Stage
+from pipeline.settings import OpenAISttSettings, OpenAITtsSettings, Settings
+
+NAME = "openai"
+NAMED_MODELS = 8  # how many of the models that may be used an error names
+
+
+def missing(settings: Settings, stage: Stage, base_url: str) -> str | None:
+    """A key, or a server of one's own. OPENAI_BASE_URL alone does not do: most such servers only chat."""
+    if settings.secrets.openai_api_key or base_url:
+        return None
+    return f"set OPENAI_API_KEY, or {stage}.openai.base_url for a server of your own"
+
+
+class Account:
+    """One stage's access to one model.
+
+    Args:
+        kinds: parts of the names of models that can do this stage's work, for the advice in an error.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        settings: Settings,
+        own: OpenAISttSettings | OpenAITtsSettings,
+        kinds: Sequence[str],
+    ) -> None:
+        self.model = own.model
+        base_url = own.base_url or settings.secrets.openai_base_url or ""
+        hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
+        self.where = "OpenAI" if hosted else base_url
+        self._stage: Stage = stage
+        self._kinds = kinds
+        self._timeout_s = own.timeout_s
+        self._models: list[str] = []  # that the server lists
+        key = settings.secrets.openai_api_key
+        self._key = key.get_secret_value() if key else ""
+        self.client = openai.AsyncOpenAI(
+            api_key=self._key or "none",  # servers of one's own ask for none, the SDK does
+            base_url=base_url or None,
+            timeout=own.timeout_s,
+            max_retries=0,  # a person is waiting: the session decides what to do instead
+        )
+
+    async def start(self) -> None:
+        """Asks for the models there are. Raises ProviderError if ours is none of them."""
+        try:
+            self._models = [model.id async for model in self.client.models.list()]
+        except (openai.PermissionDeniedError, openai.NotFoundError):
+            return  # a key may be good for speech and not for this list; some servers have none
+        except Exception as error:
+            raise self.translated(error) from error
+        if self._models and self.model not in self._models:
+            raise self._error("forbidden", self._not_ours())
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    def bad_response(self, what: str) -> ProviderError:
+        return self._error("bad_response", f"{self.where} answered with {what}")
+
+    def translated(self, error: Exception) -> ProviderError:
+        """Whatever the SDK or its HTTP library raised, without the key in it."""
+        if isinstance(error, ProviderError):
+            return error
+        match error:
+            case openai.AuthenticationError():
+                return self._error("auth", f"{self.where} refused the key (OPENAI_API_KEY)")
+            case openai.PermissionDeniedError() | openai.NotFoundError():
+                return self._error("forbidden", self._not_ours())
+            case openai.RateLimitError():
+                return self._error("rate_limited", f"{self.where} has had enough requests for now")
+            case openai.APITimeoutError():
+                return self._error("timeout", f"{self.where} said nothing for {self._timeout_s:g} s")
+            case openai.APIStatusError():
+                message = self._clean(error.message)
+                return self._error("bad_response", f"{self.where} answered {error.status_code}: {message}")
+            case openai.APIConnectionError():
+                return self._error("unreachable", f"no connection to {self.where}")
+        # In mid-stream the HTTP library's own errors come through: httpx, or httpx2 since SDK 3.
+        if type(error).__module__.startswith("httpx"):
+            if "Timeout" in type(error).__name__:
+                return self._error("timeout", f"{self.where} said nothing for {self._timeout_s:g} s")
+            return self._error("unreachable", f"the connection to {self.where} broke")
+        return self.bad_response(f"something that cannot be read: {self._clean(str(error))}")
+
+    def _not_ours(self) -> str:
+        fit = [name for name in self._models if any(kind in name for kind in self._kinds)]
+        more = ", ..." if len(fit) > NAMED_MODELS else ""
+        setting = f"{self._stage}.openai.model"
+        if not fit:
+            return f"{self.model} may not be used with this key; set {setting} to a model that may"
+        can = ", ".join(sorted(fit)[:NAMED_MODELS])
+        return f"{self.model} may not be used with this key; it can use {can}{more} ({setting})"
+
+    def _error(self, code: str, message: str) -> ProviderError:
+        return ProviderError(self._stage, NAME, message, code)
+
+    def _clean(self, text: str) -> str:
+        text = " ".join(text.split())[:200]
+        return text.replace(self._key, "***") if self._key else text

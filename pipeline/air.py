@@ -33,7 +33,7 @@ class Air:
         self._emit = emit
         self._on_audible = on_audible
         self._on_over = on_over
-        self._fading: Playout | None = None  # the last 20 ms of one that was cut
+        self._fading: Playout | None = None  # the last 20 ms of one that was cut, or an aside
         self._asked = 0  # samples handed out or asked for
 
     def put(self, answer: Answer, *, held: bool) -> None:
@@ -72,6 +72,11 @@ class Air:
             self._complete(answer)
         return samples
 
+    def murmur(self, aside: Playout) -> None:
+        """A sound beside the conversation ("mhm"): nobody's turn, no event. Only while nothing is on air."""
+        if self.answer is None and self._fading is None:
+            self._fading = aside
+
     def cut(self, reason: str) -> Answer | None:
         """Silence now, streams closed, the item cut to what was heard. Returns what was on air."""
         answer, self.answer = self.answer, None
@@ -83,7 +88,8 @@ class Air:
         self._fading = None if playout.drained else playout
         answer.stop()
         item = answer.item
-        item.status, item.text, item.note, item.audio_ms = "incomplete", heard, answer.reply.note, heard_ms
+        item.status, item.text, item.audio_ms = "incomplete", heard, heard_ms
+        item.note = answer.reply.note or self._dialogue.last_note()
         self._done(answer, "cancelled", reason)
         if answer.audible:
             self._emit(ev.AudioCleared(answer.response_id))
@@ -105,7 +111,8 @@ class Air:
     def _complete(self, answer: Answer) -> None:
         reply, item = answer.reply, answer.item
         self.answer = None
-        item.status, item.note, item.audio_ms = "completed", reply.note, reply.playout.heard_ms
+        item.status, item.audio_ms = "completed", reply.playout.heard_ms
+        item.note = reply.note or self._dialogue.last_note()
         failed = next((error for error in reply.failures if error.stage == "llm"), None)
         if failed is None:
             self._done(answer, "completed", None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pipeline.errors import CallError
 from pipeline.items import Item
 from pipeline.providers import Message
@@ -39,6 +42,10 @@ class Dialogue:
         else:
             self.items.insert(self.items.index(self.find(previous_id)) + 1, item)
         return self.before(item.id)
+
+    def last_note(self) -> Mapping[str, Any] | None:
+        """What the mind noted last: fixed words between two of its replies must not make it forget."""
+        return next((i.note for i in reversed(self.items) if i.note is not None), None)
 
     def remove(self, item_id: str) -> Item:
         """Raises CallError."""

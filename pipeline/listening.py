@@ -32,10 +32,11 @@ class Utterance:
         self.started_ms = started_ms  # of the microphone's clock
         self.over_reply = False  # not (yet) a turn
         self.interrupted = False  # it broke into a reply
-        self.ended_ms: int | None = None  # of the microphone's clock, when its turn ended
+        self.ended_ms = started_ms  # of the microphone's clock, its last voiced sample
         self.failed: ProviderError | None = None
         self._before = ""  # words of the same turn in front of it, see `continues`
         self.voiced_ms = 0
+        self.longest_pause_ms = 0  # that turned out to be inside it
         self.text = ""  # newest
         self.final: Transcript | None = None  # of all sound up to the last pause
         self.full: Transcript | None = None
@@ -70,8 +71,9 @@ class Utterance:
         """The last pause has been answered."""
         return self._pauses > 0 and self._answered == self._pauses
 
-    def continues(self, before: Utterance) -> None:
-        """A reply to `before` was withdrawn: this is the same turn's second half."""
+    def continues(self, before: Utterance, pause_ms: int) -> None:
+        """A reply to `before` was withdrawn: this is the same turn's second half, after that pause."""
+        self.longest_pause_ms = max(before.longest_pause_ms, pause_ms)
         self._before = before.words
         self.started_ms = before.started_ms
         self.voiced_ms += before.voiced_ms
@@ -101,8 +103,9 @@ class Utterance:
         self.final = self.full = None
         self._queue.put_nowait(Pause())
 
-    def go_on(self) -> None:
-        """Speech again: finals of the pause before are void."""
+    def go_on(self, pause_ms: int) -> None:
+        """Speech again after that pause: finals of the pause are void."""
+        self.longest_pause_ms = max(self.longest_pause_ms, pause_ms)
         self._went_on = True
         self.final = self.full = None
 

@@ -14,13 +14,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline import events as ev
-from pipeline import turns
+from pipeline import modes, turns
 from pipeline.air import Air
 from pipeline.answers import Answer, Answers, Preparation
 from pipeline.audio import AudioChunk
 from pipeline.dialogue import INTERRUPTED, Dialogue
 from pipeline.errors import CallError
 from pipeline.gate import Gate
+from pipeline.habit import Encouragement, Idle, PauseHabit
 from pipeline.hearing import Hearing
 from pipeline.items import Item, Role, new_id
 from pipeline.languages import fold, is_backchannel, starts_with_interrupt
@@ -35,6 +36,7 @@ from pipeline.turns import Phase, Turns
 FULL_WITHIN_S = 2.5  # how long an answer waits for the recogniser's better pass
 WORDLESS_MS = 700  # voice of that length without a word in it deserves "I didn't catch that"
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
+MURMUR_DB = -9.0  # an "mhm" is softer than an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ class Session:
         self._prepared = Preparation()
         self._air = Air(self._dialogue, self._emit, self._reply_audible, self._reply_over)
         self._timeline = Timeline()
+        self._habit = PauseHabit()
+        self._idle = Idle((), 0)
+        self._encouragement = Encouragement()
         self._listener: Callable[[ev.Event], None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._awaited: Utterance | None = None  # spoken, its words still owed
@@ -129,8 +134,40 @@ class Session:
             hearing.utterance is not None and hearing.utterance is before
         ):  # a new one has this in its pre-roll
             hearing.feed(chunk.samples)
-        if self._turns.phase is Phase.PAUSED and self._prepared.is_due(hearing.silence_ms):
-            self._prepare()
+        if self._turns.phase is Phase.PAUSED:
+            if self._prepared.is_due(hearing.silence_ms):
+                self._prepare()
+            self._encourage()
+        self._mind_the_silence()
+
+    def _mind_the_silence(self) -> None:
+        """Nobody speaks: a nudge, at most two. Not in push-to-talk, where silence is the client's affair."""
+        phase = self._turns.phase
+        if phase in (Phase.HEARING, Phase.PAUSED):
+            self._idle.person_spoke()
+        elif phase is not Phase.LISTENING or self._turns.manual:
+            self._idle.floor_taken()
+        elif self.items and self._idle.due(self._hearing.now_ms):
+            self._handle(turns.ReplyAsked())
+            self._on_air(self._answers.words(self.call, "nudge"))
+
+    def _encourage(self) -> None:
+        """A listener's "mhm" in a long answer."""
+        utterance, t = self._hearing.utterance, self._turns
+        wanted = self.call.mode == "interview" if self.call.encourage is None else self.call.encourage
+        if not wanted or utterance is None or t.patience_ms is None or t.why == "think":
+            return
+        now, silence = self._hearing.now_ms, self._hearing.silence_ms
+        if self._encouragement.fits(now, now - utterance.started_ms, silence, t.patience_ms - silence):
+            self._spawn(self._murmur(), "murmur")
+
+    async def _murmur(self) -> None:
+        aside = self._answers.text(self.call, "Mm-hm.")
+        if aside.task is not None:
+            await aside.task
+        aside.reply.playout.duck(MURMUR_DB)
+        if self._turns.phase in (Phase.PAUSED, Phase.HEARING):
+            self._air.murmur(aside.reply.playout)
 
     def read(self, count: int) -> np.ndarray | None:
         """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
@@ -152,7 +189,7 @@ class Session:
             case turns.GoOn():
                 self._prepared.drop()
                 if self._hearing.utterance:
-                    self._hearing.utterance.go_on()
+                    self._hearing.utterance.go_on(self._turns.last_pause_ms)
             case turns.EndUtterance(why):
                 self._end_utterance(why)
             case turns.DropUtterance():
@@ -203,7 +240,10 @@ class Session:
             return
         verdict = judge(utterance.join(utterance.text), self.call.language, self._ears.punctuates)
         settings: PatienceSettings = getattr(self._settings.turns, self.call.mode)
-        self._handle(turns.Judged(patience_ms(verdict, settings, self.call.patience), verdict.kind))
+        patience = patience_ms(verdict, settings, self.call.patience, self._habit.patience_ms)
+        self._handle(turns.Judged(patience, verdict.kind))
+        if verdict.cue == "wait" and utterance.final is not None:
+            self._handle(turns.Think())
 
     def _transcribed(self, utterance: Utterance, transcript: Transcript) -> None:
         """A recogniser's news."""
@@ -251,11 +291,13 @@ class Session:
     def _end_utterance(self, why: str) -> None:
         silence_ms = self._turns.spent_ms
         utterance = self._hearing.end()
+        utterance.ended_ms = self._hearing.now_ms - silence_ms
+        self._habit.answered(utterance.longest_pause_ms)
         self._timeline.end_of_speech(self._clock(), silence_ms, why, self._turns.why)
         item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
         item.audio_ms = int(1000 * utterance.seconds)
         previous = self._dialogue.add(item)
-        self._emit(ev.SpeechStopped(item.id, self._hearing.now_ms - silence_ms))
+        self._emit(ev.SpeechStopped(item.id, utterance.ended_ms))
         self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
@@ -372,7 +414,8 @@ class Session:
         if before is not None and self._hearing.utterance is not None:
             self._forget(before.item_id)
             self._hearing.stop(before)
-            self._hearing.utterance.continues(before)
+            pause_ms = self._hearing.utterance.started_ms - before.ended_ms
+            self._hearing.utterance.continues(before, pause_ms)
             self._hearing.become_turn(interrupted=before.interrupted)
 
     def _forget(self, item_id: str) -> None:
@@ -416,6 +459,7 @@ class Session:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise CallError("invalid_value", f"{place}: {first['msg']}", place) from error
+        self._idle = Idle(modes.load().modes[self.call.mode].nudges_ms, self._settings.turns.nudges)
         self._turns.manual = self.call.turn_detection.kind == "none"
         self._turns.interruptible = self.call.turn_detection.interrupt_response
         return self.call

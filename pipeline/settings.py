@@ -56,6 +56,7 @@ class TurnSettings(Section):
     no_words_after_ms: int = Field(8_000, ge=500, le=60_000)  # the recogniser gives nothing
     filler_after_ms: int = Field(6_000, ge=500, le=60_000)  # the mind does not start
     apology_after_ms: int = Field(20_000, ge=1000, le=120_000)
+    nudges: int = Field(2, ge=0, le=5)  # "take your time" at most so often when nobody speaks; 0: never
     speculate: bool = True  # prepare a reply while the pause is still judged
 
 
@@ -161,6 +162,7 @@ class CallSettings(Section):
     voice: str | None = None
     speed: float = Field(1.0, ge=0.25, le=1.5)
     turn_detection: TurnDetection = TurnDetection()
+    encourage: bool | None = None  # a soft "mhm" in long answers; None: in interviews
     text_only: bool = False
     max_output_tokens: int | None = Field(None, ge=1)
 

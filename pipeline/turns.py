@@ -180,6 +180,7 @@ class Turns:
         self.audible = False  # ANSWERING, DOUBTING: the reply's sound has begun
         self.ducked = False
         self.held = False
+        self.last_pause_ms = 0  # PAUSED, and after it: how long the pause has got
         self._now_ms = 0
         self._started_ms = 0
         self._silence_ms = 0
@@ -225,6 +226,7 @@ class Turns:
         if tick.open and tick.silence_ms < self.settings.short_pause_ms:
             self._hear(self._started_ms)
             return [GoOn()]
+        self.last_pause_ms = tick.silence_ms
         if self.manual or self._now_ms < self._think_until_ms:
             return []
         if self.patience_ms is None:

@@ -264,3 +264,61 @@ def test_twenty_minutes_of_talk_keep_time_and_do_not_grow() -> None:
     late = {at - every * turn for turn, at in enumerate(answers)}
     assert max(late) - min(late) <= 20
     assert len(call.tasks) == 2, "the driver's own task and the session's: every turn's have ended"
+
+
+def test_silence_is_met_with_two_nudges_and_no_more() -> None:
+    call = Call(Ears([]), Mind(["Hello."]), Voice(), greet=True, mode="interview")
+    call.at(100, lambda session: session.greet()).run(200_000)
+    said = [seen.at_ms for seen in call.of(ev.ReplyCreated)]
+    assert len(said) == 3
+    assert 20_000 <= said[1] <= 21_500
+    assert 80_000 <= said[2] <= 84_000
+
+
+def test_a_nudge_does_not_make_the_mind_forget() -> None:
+    mind = Mind(["Hello.", "Good.", "Good."], note={"asked": "q1"})
+    call = Call(Ears([[QUESTION]]), mind, Voice(), speech(30_000, QUESTION), greet=True, mode="interview")
+    call.at(100, lambda session: session.greet()).run(36_000)
+    last = [message for message in mind.asked[-1] if message.role == "assistant"][-1]
+    assert last.note == {"asked": "q1"}
+
+
+def test_give_me_a_moment_is_understood_when_spoken() -> None:
+    wait, answer = "give me a moment", "i would use a cache"
+    back_at = 10_000
+    ears = Ears([[wait, f"{wait} {answer}"]])
+    call = Call(ears, Mind(["Good."]), Voice(), speech(500, wait), speech(back_at, answer)).run(16_000)
+    assert call.texts() == [("user", f"{wait} {answer}"), ("assistant", "Good.")]
+    assert call.first_sound_ms() > back_at
+
+
+def test_who_pauses_long_inside_three_answers_gets_more_time() -> None:
+    first, second = "i worked there because", "it was near"
+    sounds, finals = [], []
+    for turn in range(3):
+        at = 500 + turn * 12_000
+        sounds += [speech(at, first), speech(at + length_ms(first) + 1500, second)]
+        finals.append([first, f"{first} {second}"])
+    sounds.append(speech(40_000, QUESTION))
+    call = Call(Ears([*finals, [QUESTION]]), Mind(["Yes."]), Voice(), *sounds).run(46_000)
+    wait_ms = call.first_sound_ms(after_ms=40_000) - (40_000 + length_ms(QUESTION))
+    assert 1700 <= wait_ms <= 2000
+
+
+def test_a_long_answer_in_an_interview_is_met_with_a_quiet_mhm_that_is_nobodys_turn() -> None:
+    part = "i moved the service and then i changed the database and the cache and the queue because"
+    step = length_ms(part) + 900
+    sounds = [speech(500 + step * n, part) for n in range(4)]
+    call = Call(Ears([[part]]), Mind(["Good."]), Voice(), *sounds, mode="interview").run(500 + 4 * step + 500)
+    assert 1 <= call.voice.spoken.count("Mm-hm.") <= 3
+    assert len(call.of(ev.SpeechStarted)) == 1
+    assert not call.of(ev.ReplyCreated)
+    assert not [item for item in call.session.items if item.role == "assistant"]
+
+
+def test_the_chat_partner_does_not_murmur_by_default() -> None:
+    part = "i moved the service and then i changed the database and the cache and the queue because"
+    step = length_ms(part) + 900
+    sounds = [speech(500 + step * n, part) for n in range(4)]
+    call = Call(Ears([[part]]), Mind(["Good."]), Voice(), *sounds).run(500 + 4 * step + 500)
+    assert "Mm-hm." not in call.voice.spoken

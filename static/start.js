@@ -41,10 +41,11 @@ export class StartPage {
   get chosen() {
     const { about, settings } = this;
     const by = (list, id) => list.find((one) => (one.id ?? one.code) === id);
-    const mode = by(about.modes, settings.get('mode')) ?? about.modes[0];
-    const persona = by(about.personas, settings.get('persona')) ?? by(about.personas, mode.persona) ?? about.personas[0];
+    const defaults = about.defaults ?? {};
+    const mode = by(about.modes, settings.get('mode')) ?? by(about.modes, defaults.mode) ?? about.modes[0];
+    const persona = by(about.personas, settings.get('persona')) ?? by(about.personas, settings.get('mode') ? '' : defaults.persona) ?? by(about.personas, mode.persona) ?? about.personas[0];
     const language = by(about.languages, settings.get('language')) ?? by(about.languages, this.#browserLanguage()) ?? about.languages[0];
-    const topic = mode.id === 'interview' ? by(about.topics, settings.get('topic')) ?? about.topics[0] ?? null : null;
+    const topic = mode.id === 'interview' ? by(about.topics, settings.get('topic')) ?? by(about.topics, defaults.topic) ?? about.topics[0] ?? null : null;
     return { mode, persona, language, topic };
   }
 
@@ -59,7 +60,7 @@ export class StartPage {
 
   #browserLanguage() {
     const own = navigator.language.slice(0, 2);
-    return this.about.languages.find(({ code, ears }) => code === own && ears)?.code ?? 'en';
+    return this.about.languages.find(({ code, ears }) => code === own && ears)?.code ?? this.about.defaults?.language ?? 'en';
   }
 
   #show(about) {

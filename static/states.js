@@ -6,6 +6,10 @@
 
 import { breakOff, place, put, remove, textOf } from './turns.js';
 
+// What the server says to a button that had nothing to act on.
+const HARMLESS = ['response_cancel_not_active'];      // the reply ended in the same moment
+const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.', busy: 'That works when it is not your turn to speak.' };
+
 const INTERRUPTED_MS = 1500;                      // how long "Go on" and the struck words stay
 
 export const START = Object.freeze({
@@ -92,13 +96,17 @@ const ON = {
   }),
   'conversation.item.input_audio_transcription.failed': (m, e) => ({ turns: remove(m.turns, e.item_id), note: { kind: 'trouble', text: e.error?.message ?? 'That could not be understood.' } }),
   'response.output_audio_transcript.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
+  'response.output_text.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
   'response.done': (m) => ({ turns: m.turns.map((turn) => (turn.who === 'they' && turn.live ? { ...turn, live: false } : turn)) }),
   'output_audio_buffer.started': (m, e, now) => ({ audible: true, voiceSince: m.voiceSince ?? now }),
   'output_audio_buffer.stopped': (m, e, now) => ({ audible: false, ...closeVoice(m, now), caption: finished(m.caption) }),
   'output_audio_buffer.cleared': (m, e, now) => ({ audible: false, ...closeVoice(m, now),
     caption: m.caption.who === 'they' ? { ...m.caption, cut: true } : m.caption,
     interruptedAt: m.personSpeaks ? now : null }),
-  error: (m, e) => ({ note: { kind: 'trouble', text: e.error?.message ?? 'Something went wrong on the server.' } }),
+  error: (m, e) => {
+    const text = HARMLESS.includes(e.error?.code) ? null : ERRORS[e.error?.code] ?? e.error?.message ?? 'Something went wrong on the server.';
+    return text === null ? {} : { note: { kind: 'trouble', text } };
+  },
 };
 
 /** @param {object} model  START or what this returned before  @param {number} now  ms */

@@ -48,7 +48,7 @@ export function turnElement(turn, name, { code, direction }) {
     element.append(who);
     for (const part of [words, tail]) Object.assign(part, { lang: code, dir: direction });
   }
-  element.append(words, ' ', tail);
+  element.append(words, tail);
   writeTurn(element, turn);
   return element;
 }

@@ -1,6 +1,7 @@
 // The transcript as a list, and what each event does to it. Pure: a list in, a list out.
-// A turn: { id, who: 'you' | 'they' | 'note', text, tail, live, cut }. `tail` may still change;
-// `live` while words are coming; `cut` when the rest was never said.
+// A turn: { id, who: 'you' | 'they' | 'note', text, tail, live, cut }. `tail` follows `text` as it is
+// (with its space, where the language has spaces) and may still change; `live` while words are coming;
+// `cut` when the rest was never said.
 
 const blank = (id, who) => ({ id, who, text: '', tail: '', live: true, cut: false });
 
@@ -17,17 +18,15 @@ export function put(turns, id, who, change) {
   return list.map((turn) => (turn.id === id ? { ...turn, ...change(turn) } : turn));
 }
 
-/** conversation.item.added: `after` is null for the front, undefined for the end. */
+/** conversation.item.added: `after` is null for the front of this call's part, undefined or unknown for the end. */
 export function place(turns, item, after) {
   if (item.type !== 'message' || item.role === 'system') return turns;
   const who = item.role === 'user' ? 'you' : 'they';
-  const at = turns.findIndex((turn) => turn.id === after);
   const turn = turns.find((one) => one.id === item.id) ?? blank(item.id, who);
-  const text = textOf(item) ?? turn.text;
   const others = turns.filter((one) => one.id !== item.id);
-  const front = after === null && !others.some((one) => one.who !== 'note');
-  const index = front ? others.length : at >= 0 ? others.findIndex((one) => one.id === after) + 1 : others.length;
-  return [...others.slice(0, index), { ...turn, text }, ...others.slice(index)];
+  const before = others.findIndex((one) => one.id === after);
+  const index = after === null ? others.findLastIndex((one) => one.who === 'note') + 1 : before >= 0 ? before + 1 : others.length;
+  return [...others.slice(0, index), { ...turn, text: textOf(item) ?? turn.text }, ...others.slice(index)];
 }
 
 export const remove = (turns, id) => turns.filter((turn) => turn.id !== id);
@@ -35,7 +34,7 @@ export const remove = (turns, id) => turns.filter((turn) => turn.id !== id);
 /** Everything that was still open when the connection went is closed; a line says what happened. */
 export function breakOff(turns, id, text) {
   if (!turns.length) return turns;
-  const closed = turns.map((turn) => (turn.live ? { ...turn, text: [turn.text, turn.tail].filter(Boolean).join(' '), tail: '', live: false } : turn));
+  const closed = turns.map((turn) => (turn.live ? { ...turn, text: (turn.text + turn.tail).trim(), tail: '', live: false } : turn));
   return [...closed.filter((turn) => turn.text), { id, who: 'note', text, tail: '', live: false, cut: false }];
 }
 

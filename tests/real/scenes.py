@@ -121,8 +121,10 @@ def whole_reply(item_id: str, text: str, after: str | None) -> list[Event]:
     ]
 
 
+GREETING = "Hello, I am Alex. What made you move the session store out of the monolith?"
+
 EARLIER = [
-    *whole_reply("i1", "Hello, I am Alex. What made you move the session store out of the monolith?", None),
+    *whole_reply("i1", GREETING, None),
     {"type": "input_audio_buffer.speech_started", "audio_start_ms": 9000, "item_id": "i2"},
     {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 21000, "item_id": "i2"},
     *said("i2", "Mostly because it was the part that every request touched, so when it was slow everything was slow.", "i1"),
@@ -134,7 +136,7 @@ PARTIAL = {
     "type": "viva.partial",
     "item_id": "i4",
     "sure": "Well, the first thing is that every read goes straight to the database, so",
-    "tail": "it would probably fall",
+    "tail": " it would probably fall",
 }
 ASKED = [*EARLIER, SPEAKS, floor("hearing"), *said("i4", ANSWER, "i3")]
 

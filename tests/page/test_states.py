@@ -1,0 +1,154 @@
+"""What the page makes of the server's events: its reducer in a real browser, without a page around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.real.browser import chromium, page_server
+from tests.real.scenes import ABOUT, EARLIER, GREETING, QUESTION, SCENES, floor, heard, item, reply_begins, said
+
+pytestmark = pytest.mark.real
+
+UP: list[dict[str, Any]] = [{"type": "page.connecting", "text": ""}, {"type": "page.up"}]
+
+FOLD = """async ([events, stepMs]) => {
+  const { reduce, stateOf, isOver, START } = await import('/states.js');
+  let model = START, now = 1000;
+  for (const event of events) { model = reduce(model, event, now); now += stepMs; }
+  return { ...model, state: stateOf(model), over: isOver(model) };
+}"""
+
+
+@pytest.fixture(scope="module")
+def blank() -> Iterator[Page]:
+    with chromium() as browser, page_server(lambda: ABOUT, {}) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/mark.svg")
+        yield page
+
+
+@pytest.fixture
+def fold(blank: Page) -> Any:
+    def run(events: list[dict[str, Any]], step_ms: int = 10) -> dict[str, Any]:
+        result: dict[str, Any] = blank.evaluate(FOLD, [[*UP, *events], step_ms])
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("state", SCENES)
+def test_every_scene_leads_to_its_state(fold: Any, state: str) -> None:
+    assert fold(SCENES[state])["state"] == state
+
+
+def test_reply_that_is_not_yet_audible_is_thinking(fold: Any) -> None:
+    assert fold([floor("answering")])["state"] == "thinking"
+    assert fold([floor("answering", audible=True)])["state"] == "speaking"
+
+
+def test_cough_over_a_reply_does_not_look_like_an_interruption(fold: Any) -> None:
+    doubt = floor("doubting", audible=True, ducked=True)
+    assert fold([*SCENES["speaking"], doubt])["state"] == "speaking"
+    assert fold([*SCENES["speaking"], doubt, floor("answering", audible=True)])["state"] == "speaking"
+
+
+def test_interruption_gives_way_to_the_persons_words(fold: Any) -> None:
+    partial = {"type": "viva.partial", "item_id": "i6", "sure": "Actually", "tail": " I would"}
+    quick = fold([*SCENES["interrupted"], partial])
+    assert (quick["state"], quick["caption"]["who"], quick["caption"]["cut"]) == ("interrupted", "they", True)
+    # The same, at a pace at which the first words come 2 s after the cut.
+    slow = fold([*SCENES["interrupted"], partial], 2000)
+    assert (slow["state"], slow["caption"]["who"], slow["caption"]["tail"]) == ("hearing", "you", " I would")
+
+
+def test_reply_cleared_by_a_typed_message_is_no_interruption(fold: Any) -> None:
+    events = [
+        *SCENES["speaking"],
+        {"type": "output_audio_buffer.cleared", "response_id": "r"},
+        floor("listening"),
+    ]
+    assert fold(events)["state"] == "listening"
+
+
+def test_withdrawn_reply_leaves_no_trace(fold: Any) -> None:
+    events = [
+        *EARLIER,
+        *said("i4", "I would", "i3"),
+        *reply_begins("i5", QUESTION, "i4"),
+        {"type": "input_audio_buffer.speech_started", "audio_start_ms": 30_000, "item_id": "i6"},
+        {"type": "response.done", "response": {"id": "r-i5", "status": "cancelled"}},
+        {"type": "output_audio_buffer.cleared", "response_id": "r-i5"},
+        {"type": "conversation.item.deleted", "item_id": "i4"},
+        {"type": "conversation.item.deleted", "item_id": "i5"},
+        floor("hearing"),
+        {"type": "viva.partial", "item_id": "i6", "sure": "I would put", "tail": ""},
+    ]
+    after = fold(events)
+    assert [turn["id"] for turn in after["turns"]] == ["i1", "i2", "i3", "i6"]
+    assert (after["state"], after["caption"]["sure"]) == ("hearing", "I would put")
+
+
+def test_transcript_holds_what_was_heard_and_marks_the_cut(fold: Any) -> None:
+    turn = fold(SCENES["interrupted"])["turns"][-1]
+    assert (turn["text"], turn["cut"]) == (" ".join(QUESTION.split(" ")[:9]), True)
+
+
+def test_item_lands_where_the_server_puts_it(fold: Any) -> None:
+    late = {"type": "conversation.item.added", "item": item("late", "user", "hello"), "previous_item_id": "i1"}
+    front = {"type": "conversation.item.added", "item": item("front", "user", "hi"), "previous_item_id": None}
+    assert [turn["id"] for turn in fold([*EARLIER, late])["turns"]] == ["i1", "late", "i2", "i3"]
+    assert [turn["id"] for turn in fold([*EARLIER, front])["turns"]] == ["front", "i1", "i2", "i3"]
+
+
+def test_utterance_without_words_is_taken_back(fold: Any) -> None:
+    events = [*EARLIER, *said("i4", " ", "i3")]
+    assert [turn["id"] for turn in fold(events)["turns"]] == ["i1", "i2", "i3"]
+
+
+def test_speaking_times_are_added_up(fold: Any) -> None:
+    after = fold(EARLIER, 100)
+    assert after["spoke"]["you"] == 12_000  # the server's own figures
+    # Two replies: `started` is followed by phrase, a word and a delta each, item, response, `stopped`.
+    greeting, question = (len(text.split(" ")) for text in (GREETING, QUESTION))
+    assert after["spoke"]["they"] == 100 * ((1 + 2 * greeting + 3) + (1 + 2 * question + 3))
+
+
+def test_call_is_over_only_after_the_last_word(fold: Any) -> None:
+    farewell = [
+        *SCENES["speaking"],
+        {"type": "viva.ended", "why": "stop"},
+    ]
+    assert not fold(farewell)["over"]
+    stopped = [*farewell, {"type": "output_audio_buffer.stopped", "response_id": "r"}, floor("listening")]
+    assert fold(stopped)["over"]
+
+
+def test_transcript_outlives_a_drop(fold: Any) -> None:
+    drop = {"type": "page.lost", "fault": {"kind": "dropped"}, "attempt": 1}
+    after = fold([*SCENES["hearing"], drop])
+    assert after["state"] == "lost"
+    assert [turn["who"] for turn in after["turns"]] == ["they", "you", "they", "you", "note"]
+    assert after["turns"][3]["text"].endswith("probably fall")
+    again = fold([*SCENES["hearing"], drop, {"type": "page.connecting", "attempt": 1}])
+    assert again["state"] == "lost"
+    back = fold(
+        [*SCENES["hearing"], drop, {"type": "page.connecting", "attempt": 1}, {"type": "page.up"}, *heard("i9", "Hi", 1)]
+    )  # fmt: skip
+    assert (back["state"], back["note"]["kind"], back["turns"][-1]["text"]) == ("listening", "again", "Hi")
+
+
+def test_button_without_anything_to_act_on_is_answered_in_plain_words(fold: Any) -> None:
+    error = {"type": "error", "error": {"code": "input_audio_buffer_commit_empty", "message": "raw"}}
+    assert "Say something first" in fold([error])["note"]["text"]
+    harmless = {"type": "error", "error": {"code": "response_cancel_not_active", "message": "raw"}}
+    assert fold([harmless])["note"] is None
+
+
+def test_words_are_counted_in_scripts_without_spaces(blank: Page) -> None:
+    count = "async ([text, language]) => (await import('/turns.js')).countWords(text, language)"
+    assert blank.evaluate(count, ["It's fine, isn't it?", "en"]) == 4
+    assert blank.evaluate(count, ["我喜欢喝茶。", "zh"]) >= 3

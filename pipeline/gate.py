@@ -13,6 +13,7 @@ itself and is closed by its owner, because when an utterance is over is for the 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ AGAIN_MS = 100  # without energy, after which the other lanes rest in a pause
 TAIL_MS = 100  # after Silero's last window, in which a last consonant still counts,
 TAIL_GAP_MS = 80  # after no more than this: the closure of a last t or p
 KEPT_MS = 1000  # of sound beside the pre-roll, to date back in
-ABOVE_NOISE_DB = 8.0  # over the room, and
+ABOVE_NOISE_DB = 5.0  # over the room, and
 BELOW_PEAK_DB = 30.0  # not further below this utterance's loudest: that is a voiced frame
 NEAR_PEAK_DB = 12.0  # but however loud the room, this near the loudest is voice
 PEAK_FALLS_DB = 0.1  # per 32 ms of speech: one shout does not make all that follows silent
@@ -79,6 +80,16 @@ class Window:
     start: int  # samples since the call began
     speech: float  # probability
     levels: np.ndarray  # dBFS of its eight frames
+
+
+def frame_powers(samples: np.ndarray) -> np.ndarray:
+    """int16 (n * FRAME,); the variance of each frame, full scale being 1: power without a constant offset.
+
+    Four times as fast as numpy's var on arrays this small."""
+    frames = samples.reshape(-1, FRAME).astype(np.float64)
+    squares = np.einsum("ij,ij->i", frames, frames) / FRAME
+    means = np.einsum("ij->i", frames) / FRAME
+    return (squares - means * means) / 32768.0**2
 
 
 class Lane:
@@ -140,7 +151,7 @@ class Gate:
         self._kept_levels: deque[np.ndarray] = deque(maxlen=self._kept.maxlen)
         self._flags: deque[bool] = deque(maxlen=settings.window_ms // CHUNK_MS)  # webrtcvad's
         self._now = 0
-        self._level_db = 10 * float(np.log10(QUIETEST))
+        self._level_db = 10 * math.log10(QUIETEST)
         self._noise_db = -60.0
         self._is_open = False
         self._forget()
@@ -207,13 +218,13 @@ class Gate:
         """Exactly 20 ms at 16 kHz. Raises ValueError otherwise."""
         if chunk.rate != MIC_RATE or chunk.samples.shape != (MIC_CHUNK,):
             raise ValueError(f"the gate takes {MIC_CHUNK} samples at {MIC_RATE} Hz")
-        power = (chunk.samples.reshape(-1, FRAME).astype(np.float32) / 32768).var(axis=1) + QUIETEST
+        power = frame_powers(chunk.samples) + QUIETEST
         levels = 10 * np.log10(power)
-        self._level_db = 10 * float(np.log10(power.mean()))
+        self._level_db = 10 * math.log10(power.sum() / len(power))
         self._now = chunk.at + MIC_CHUNK
         self._kept.append(chunk)
         self._kept_levels.append(levels)
-        self._follow_noise(float(np.median(levels)))
+        self._follow_noise(float(np.sort(levels)[len(levels) // 2]))
         if self._is_open:
             for window in self._lane.push(chunk.samples, levels):
                 self._count(window)

@@ -118,6 +118,8 @@ class ReplyOptions:
     topic: str | None = None  # id of a topic of the question bank
     temperature: float = 0.9
     max_tokens: int = 150
+    persona_name: str = ""  # for a mind that does not read the system prompt
+    seed: int = 0  # the same for the whole conversation; lets two conversations begin differently
 
 
 class Mind(Provider, Protocol):

@@ -1,0 +1,75 @@
+"""The embedded mind: a scripted interviewer and conversation partner. It is not a language model.
+
+An interview in English has a question bank and scores answers by key points; everything else is a bank of
+openers for talking. All that it remembers travels in the notes of its replies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+
+from pipeline.llm import scripted_interview
+from pipeline.llm.scripted_partner import partner
+from pipeline.llm.scripted_state import State
+from pipeline.providers import Message, Note, ReplyOptions, Token, Usage
+from pipeline.settings import Settings
+
+INTERRUPTED = "[INTERRUPTED]"
+
+
+def missing(settings: Settings) -> str | None:
+    """Nothing: it can always run."""
+    return None
+
+
+def create(settings: Settings) -> ScriptedMind:
+    return ScriptedMind(settings)
+
+
+class ScriptedMind:
+    """See pipeline.providers.Mind."""
+
+    name = "scripted"
+    detail = "Scripted interviewer. Not a language model."
+    wants_full = True  # key points need the words right
+
+    def __init__(self, settings: Settings) -> None:
+        self._questions = settings.llm.scripted.questions
+
+    async def start(self) -> None:
+        """There is nothing slow to load."""
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+    async def reply(
+        self, messages: Sequence[Message], options: ReplyOptions
+    ) -> AsyncIterator[Token | Note | Usage]:
+        """The next message, word by word, then what to remember."""
+        text, note = self._answer(messages, options)
+        for token in re.findall(r"\s*\S+", text):
+            yield Token(token)
+        yield Note(note)
+
+    def _answer(self, messages: Sequence[Message], options: ReplyOptions) -> tuple[str, dict[str, object]]:
+        last, heard = _last_and_heard(messages)
+        if options.mode != "interview" or options.language != "en":
+            return partner(last, heard, options)
+        if last is None or last.note is None or "asked" not in last.note:
+            text, state = scripted_interview.opening(options.persona_name, options.topic, options.seed)
+            return text, state.note()
+        state = State.read(last.note)
+        text = scripted_interview.react(state, heard, last.text, self._questions)
+        return text, state.note()
+
+
+def _last_and_heard(messages: Sequence[Message]) -> tuple[Message | None, str]:
+    """The last reply that has a note, and what the person said since, without the tag of an interruption."""
+    place = next(
+        (n for n in range(len(messages) - 1, -1, -1) if messages[n].role == "assistant" and messages[n].note),
+        None,
+    )
+    since = messages[place + 1 :] if place is not None else messages
+    said = [message.text.removeprefix(INTERRUPTED).strip() for message in since if message.role == "user"]
+    return (messages[place] if place is not None else None), " ".join(filter(None, said))

@@ -157,7 +157,7 @@ def test_the_call_may_begin_at_any_sample_count(model: SileroModel) -> None:
     early, late = hear(model, sound), Heard(Gate(GateSettings(), SileroStream(model)), [], [], [])
     push(late, sound, at=123_457)
     assert late.first(Opened)[1].at == early.first(Opened)[1].at + 123_457
-    assert late.silence_ms[50:] == early.silence_ms[50:]
+    assert late.silence_ms == early.silence_ms
 
 
 def test_digital_silence_costs_no_silero_at_all(model: SileroModel) -> None:
@@ -248,6 +248,38 @@ def test_closing_looks_for_the_next_utterance_and_repeats_no_sound_of_the_last(m
     opened = heard.events[-1][1]
     assert opened.start > end - MIC_CHUNK
     assert abs(opened.at - at) <= sounds.ms(60)
+
+
+@pytest.mark.parametrize("cut_ms", [700, 913, 1240, 1511])
+def test_closing_in_the_middle_of_speech_opens_again_with_the_sound_that_follows(
+    model: SileroModel, cut_ms: int
+) -> None:
+    sound = sounds.padded(sounds.speech(SENTENCES[0]), 400, 0)
+    cut = sounds.ms(400 + cut_ms) // MIC_CHUNK * MIC_CHUNK
+    heard = hear(model, sound[:cut])
+    heard.gate.close()
+    push(heard, sound[cut:], cut)
+    at, opened = heard.events[-1]
+    assert heard.count(Opened) == 2
+    assert at - cut <= sounds.ms(400)
+    assert cut - MIC_CHUNK <= opened.start <= opened.at < at
+    np.testing.assert_array_equal(opened.preroll, sound[opened.start : at])
+    true_ms = (len(heard.silence_ms) * MIC_CHUNK - sounds.last_voiced(sound)) / 16
+    assert heard.silence_ms[-1] == pytest.approx(true_ms, abs=60)
+
+
+@pytest.mark.parametrize("aggressiveness", [0, 1, 2, 3])
+def test_speech_opens_in_every_mode_of_webrtcvad(model: SileroModel, aggressiveness: int) -> None:
+    settings = GateSettings(aggressiveness=aggressiveness)
+    heard = hear(model, sounds.padded(sounds.speech(SENTENCES[0])), settings)
+    assert heard.first(Opened)[0] - sounds.ms(500) <= sounds.ms(200)
+
+
+def test_no_preroll_begins_at_the_first_voice(model: SileroModel) -> None:
+    sound = sounds.padded(sounds.speech(SENTENCES[0]))
+    at, opened = hear(model, sound, GateSettings(preroll_ms=0)).first(Opened)
+    assert opened.start == opened.at
+    np.testing.assert_array_equal(opened.preroll, sound[opened.at : at])
 
 
 def test_silence_goes_on_counting_after_closing(model: SileroModel) -> None:

@@ -7,6 +7,7 @@ import { Captions } from './captions.js';
 import { PatienceRing } from './patience.js';
 import { icon } from './icons.js';
 
+const BREATH_MS = 250;
 const SLOW_FRAME_MS = 20, SLOW_FOR_S = 2;         // a machine this slow needs its time for the sound
 const $ = (id) => document.getElementById(id);
 
@@ -58,8 +59,7 @@ export class Stage {
     body.toggleAttribute('data-mic-off', look.micOff);
     if (!body.hasAttribute('data-call')) this.presence.setState('idle');
     else this.presence.setState(look.face);
-    $('state').querySelector('.strong').textContent = look.chip[0];
-    $('state').querySelector('small').textContent = look.chip[1] && `· ${look.chip[1]}`;
+    this.#chip(look.chip, state === 'pausing' ? BREATH_MS : 0);
     this.#mute(model);
     this.#self(look.selfNote);
     this.#notice(look.notice);
@@ -101,6 +101,16 @@ export class Stage {
     if (frameMs <= SLOW_FRAME_MS) return;
     this.slowdown = this.slowdown === null ? 'calm' : 'still';
     this.#drawFace();
+  }
+
+  /** A breath between two words is no pause to remark on: the ring runs at once, the words wait a moment. */
+  #chip([strong, soft], afterMs) {
+    clearTimeout(this.chipping);
+    const write = () => {
+      $('state').querySelector('.strong').textContent = strong;
+      $('state').querySelector('small').textContent = soft && `· ${soft}`;
+    };
+    if (afterMs) this.chipping = setTimeout(write, afterMs); else write();
   }
 
   #mute({ muted, mic }) {
@@ -150,9 +160,11 @@ export class Stage {
     if (!entered && !this.#changed('said', look.said)) return;
     this.written.set('said', look.said);
     clearTimeout(this.saying);
-    if (!look.saidAfterMs) { $('announce').textContent = look.said; return; }
-    $('announce').textContent = '';
-    this.saying = setTimeout(() => { $('announce').textContent = look.said; }, look.saidAfterMs);
+    // What was said stays until there is something new, or a quick change would take it back unread; the same
+    // words count as new only after the region was empty.
+    if (!look.said) return;
+    if ($('announce').textContent === look.said) $('announce').textContent = '';
+    this.saying = setTimeout(() => { $('announce').textContent = look.said; }, Math.max(60, look.saidAfterMs));
   }
 
   #changed(key, value) { if (this.written.get(key) === value) return false; this.written.set(key, value); return true; }

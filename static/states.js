@@ -44,7 +44,8 @@ const closeLink = (m, now) => (m.upSince === null ? {} : { upSince: null, lasted
 const ON = {
   'page.connecting': (m, e) => ({ link: 'connecting', fault: e.attempt ? m.fault : null, attempt: e.attempt ?? 0, phase: 'listening', audible: false, patience: null, ending: null, interruptedAt: null, personSpeaks: false,
     caption: e.attempt ? m.caption : { who: 'none', text: e.text } }),
-  'page.up': (m, e, now) => ({ link: 'up', attempt: 0, upSince: now, caption: { who: 'none', text: '' },
+  'page.up': (m, e, now) => ({ link: 'up', attempt: 0, upSince: now, phase: 'answering',          // she greets first
+    caption: { who: 'none', text: '' },
     fault: null,
     note: m.lasted > 0 ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
   'page.lost': (m, e, now) => ({ link: 'lost', fault: e.fault, attempt: e.attempt ?? m.attempt, audible: false, patience: null, personSpeaks: false, ...closeVoice(m, now), ...closeLink(m, now),
@@ -62,7 +63,7 @@ const ON = {
   'viva.floor': (m, e, now) => ({
     phase: e.phase, audible: Boolean(e.audible),
     patience: e.phase === 'paused' && e.patience_ms ? { ms: e.patience_ms, spent: e.spent_ms ?? 0, why: e.why ?? '' } : null,
-    interruptedAt: e.phase === 'hearing' ? m.interruptedAt : null,
+    interruptedAt: e.phase === 'hearing' || e.phase === 'paused' ? m.interruptedAt : null,
     caption: e.phase === 'listening' ? finished(m.caption) : m.caption,
     note: m.note?.kind === 'camera' && e.phase === 'hearing' ? null : m.note,
   }),
@@ -99,8 +100,8 @@ const ON = {
   'response.output_text.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
   'response.done': (m) => ({ turns: m.turns.map((turn) => (turn.who === 'they' && turn.live ? { ...turn, live: false } : turn)) }),
   'output_audio_buffer.started': (m, e, now) => ({ audible: true, voiceSince: m.voiceSince ?? now }),
-  'output_audio_buffer.stopped': (m, e, now) => ({ audible: false, ...closeVoice(m, now), caption: finished(m.caption) }),
-  'output_audio_buffer.cleared': (m, e, now) => ({ audible: false, ...closeVoice(m, now),
+  'output_audio_buffer.stopped': (m, e, now) => ({ ...closeVoice(m, now), caption: finished(m.caption) }),
+  'output_audio_buffer.cleared': (m, e, now) => ({ ...closeVoice(m, now),
     caption: m.caption.who === 'they' ? { ...m.caption, cut: true } : m.caption,
     interruptedAt: m.personSpeaks ? now : null }),
   error: (m, e) => {
@@ -124,7 +125,7 @@ export function stateOf(m) {
   if (isBroken(m)) return 'lost';                 // also while it is being tried again
   if (m.link !== 'up') return m.link;
   if (m.micDrawer) return 'refused';
-  const floor = m.interruptedAt !== null && m.phase !== 'answering' ? 'interrupted'
+  const floor = m.interruptedAt !== null && m.phase === 'hearing' ? 'interrupted'
     : { listening: 'listening', hearing: 'hearing', paused: 'pausing', doubting: 'speaking', answering: m.audible ? 'speaking' : 'thinking' }[m.phase];
   if (m.muted && ['listening', 'hearing', 'pausing'].includes(floor)) return 'muted';
   return floor === 'listening' && m.note?.kind === 'camera' ? 'nocamera' : floor;

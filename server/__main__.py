@@ -84,7 +84,7 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     from aiohttp import web
 
     from server.app import application
-    from server.engines import STAGES, WORDS, Engines, choose_all
+    from server.engines import STAGES, WORDS, Engines
     from server.guard import Guard
     from server.signaling import MediaWorker
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from server.about import about
 from server.answers import Refused, refuse_in_json
@@ -171,7 +172,7 @@ async def _parts(request: web.Request) -> tuple[str, str]:
             async for part in await request.multipart():
                 if isinstance(part, BodyPartReader) and part.name in found:
                     found[part.name] = _text(await _read_part(part))
-    except (ValueError, AssertionError, RuntimeError) as broken:  # what aiohttp raises for a broken one
+    except (ValueError, AssertionError, RuntimeError, HttpProcessingError) as broken:  # aiohttp's parser
         raise Refused(400, "invalid_multipart", "the multipart body is broken") from broken
     if not found["sdp"]:
         raise Refused(400, "invalid_offer", "the part sdp is missing", "sdp")

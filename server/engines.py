@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -31,9 +31,12 @@ class Engine:
 
 
 class Engines:
-    """Args: settings: what to take. Raises ConfigError when something named cannot run here.
+    """The three stages of a process.
 
-    `chosen`: instead of what the settings name."""
+    Args:
+        settings: what to take. Raises ConfigError when something named cannot run here.
+        chosen: taken instead of what the settings name.
+    """
 
     def __init__(self, settings: Settings, chosen: Sequence[Chosen] = ()) -> None:
         taken = chosen or [choose(stage, settings) for stage in STAGES]

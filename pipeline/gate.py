@@ -244,7 +244,9 @@ class Gate:
         self._noise_db = max(NOISE_FLOOR_DB, self._noise_db + min(step, rise))
 
     def _look(self, chunk: AudioChunk, levels: np.ndarray) -> list[GateEvent]:
-        self._flags.append(self._vad.is_speech(chunk.samples.tobytes(), MIC_RATE))
+        # webrtcvad takes the first quarter of a second of a call's silence for voice, if it is asked.
+        audible = self._level_db > NOISE_FLOOR_DB
+        self._flags.append(audible and self._vad.is_speech(chunk.samples.tobytes(), MIC_RATE))
         if not any(self._flags):
             return self._rest()
         if self._awake:

@@ -84,12 +84,10 @@ class Utterance:
         return self._before + (space if self._before and text else "") + text
 
     def shown(self, transcript: Transcript) -> Transcript:
-        """The transcript of the whole turn, for captions."""
-        if not self._before:
-            return transcript
+        """The transcript of the whole turn, for captions; what is final is sure."""
         text = self.join(transcript.text)
-        sure = transcript.sure + len(text) - len(transcript.text)
-        return replace(transcript, text=text, sure=sure)
+        sure = transcript.sure if transcript.kind == "partial" else len(transcript.text)
+        return replace(transcript, text=text, sure=sure + len(text) - len(transcript.text))
 
     def push(self, samples: np.ndarray) -> None:
         """int16 at MIC_RATE. Voids what was final."""

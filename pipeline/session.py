@@ -190,8 +190,8 @@ class Session:
                 self._prepared.drop()
                 if self._hearing.utterance:
                     self._hearing.utterance.go_on(self._turns.last_pause_ms)
-            case turns.EndUtterance(why):
-                self._end_utterance(why)
+            case turns.EndUtterance(why, judged):
+                self._end_utterance(why, judged)
             case turns.DropUtterance():
                 self._prepared.drop()
                 self._hearing.drop()
@@ -288,12 +288,12 @@ class Session:
         better = self._wants_full and self.call.mode == "interview" and bool(utterance.final.text)
         return utterance.full is not None or not better
 
-    def _end_utterance(self, why: str) -> None:
+    def _end_utterance(self, why: str, judged: str) -> None:
         silence_ms = self._turns.spent_ms
         utterance = self._hearing.end()
         utterance.ended_ms = self._hearing.now_ms - silence_ms
         self._habit.answered(utterance.longest_pause_ms)
-        self._timeline.end_of_speech(self._clock(), silence_ms, why, self._turns.why)
+        self._timeline.end_of_speech(self._clock(), silence_ms, why, judged)
         item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
         item.audio_ms = int(1000 * utterance.seconds)
         previous = self._dialogue.add(item)

@@ -115,6 +115,7 @@ class GoOn:
 @dataclass(frozen=True, slots=True)
 class EndUtterance:
     why: str  # "patience", "commit", "longest", "asked", "no words"
+    judged: str = ""  # of the last pause: "complete", "neutral", "hanging", ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +348,9 @@ class Turns:
         self.audible = self.ducked = self.held = False
 
     def _end(self, why: str) -> list[Command]:
+        judged = self.why
         self._answer(by_patience=why == "patience")
-        return [EndUtterance(why)]
+        return [EndUtterance(why, judged)]
 
     def _answer(self, *, by_patience: bool) -> None:
         self.phase = Phase.ANSWERING

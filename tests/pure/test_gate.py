@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
-from pipeline.gate import Gate, GateEvent, Onset, OnsetGone, Opened
+from pipeline.gate import FRAME, Gate, GateEvent, Lane, Onset, OnsetGone, Opened
 from pipeline.settings import GateSettings
 from pipeline.silero import SileroModel, SileroStream
 from tests import sounds
@@ -166,6 +166,11 @@ def test_digital_silence_costs_no_silero_at_all(model: SileroModel) -> None:
     assert heard.gate.silence_ms == 20_000
 
 
+def test_the_faint_silence_of_a_codec_at_the_beginning_of_a_call_is_no_onset(model: SileroModel) -> None:
+    heard = hear(model, sounds.noise(2_000, -85))
+    assert heard.count(Onset) == 0
+
+
 def test_a_quiet_room_costs_next_to_nothing(model: SileroModel) -> None:
     heard = hear(model, sounds.noise(20_000, -65))
     assert heard.gate.silero_windows < 100  # of 625 in 20 s, on four lanes
@@ -266,6 +271,17 @@ def test_closing_in_the_middle_of_speech_opens_again_with_the_sound_that_follows
     np.testing.assert_array_equal(opened.preroll, sound[opened.start : at])
     true_ms = (len(heard.silence_ms) * MIC_CHUNK - sounds.last_voiced(sound)) / 16
     assert heard.silence_ms[-1] == pytest.approx(true_ms, abs=60)
+
+
+@pytest.mark.parametrize("length", [320, 640, 5120])
+@pytest.mark.parametrize("offset", [0, 128, 256, 384])
+def test_a_lane_knows_where_its_windows_lie_however_little_it_wakes_with(
+    model: SileroModel, offset: int, length: int
+) -> None:
+    lane = Lane(SileroStream(model), offset)
+    lane.wake(1000, np.zeros(length, np.int16), np.zeros(length // FRAME))
+    lane.push(np.zeros(MIC_CHUNK, np.int16), np.zeros(MIC_CHUNK // FRAME))
+    assert lane.judged_until + len(lane.pending) * FRAME == 1000 + length + MIC_CHUNK
 
 
 @pytest.mark.parametrize("aggressiveness", [0, 1, 2, 3])

@@ -27,7 +27,7 @@ def answering(floor: Turns, *, audible_at: int | None) -> None:
     floor.handle(voice(100, since=0))
     floor.handle(voice(1000, since=0, silence=100))
     floor.handle(Judged(240, "complete"))
-    assert floor.handle(voice(1140, since=0, silence=240)) == [turns.EndUtterance("patience")]
+    assert floor.handle(voice(1140, since=0, silence=240)) == [turns.EndUtterance("patience", "complete")]
     if audible_at is not None:
         floor.handle(quiet(audible_at))
         floor.handle(turns.ReplyAudible())
@@ -48,7 +48,7 @@ def test_speech_pause_and_patience_hand_the_floor_over() -> None:
     assert floor.handle(voice(1100, since=100, silence=100)) == [turns.Finalise()]
     floor.handle(Judged(700, "neutral"))
     assert floor.handle(voice(1680, since=100, silence=680)) == []
-    assert floor.handle(voice(1700, since=100, silence=700)) == [turns.EndUtterance("patience")]
+    assert floor.handle(voice(1700, since=100, silence=700)) == [turns.EndUtterance("patience", "neutral")]
     assert floor.phase is Phase.ANSWERING
     floor.handle(turns.ReplyEnded())
     assert floor.phase is Phase.LISTENING
@@ -76,7 +76,7 @@ def test_let_me_think_stops_patience() -> None:
     floor.handle(turns.Think())
     assert floor.handle(voice(3000, since=100, silence=2000)) == []
     assert floor.why == "think"
-    assert floor.handle(voice(21_300, since=100, silence=20_300)) == [turns.EndUtterance("patience")]
+    assert floor.handle(voice(21_300, since=100, silence=20_300)) == [turns.EndUtterance("patience", "think")]
 
 
 def test_a_turn_of_three_minutes_is_ended() -> None:
@@ -167,7 +167,7 @@ def test_push_to_talk_waits_for_the_client() -> None:
     floor.handle(voice(1100, since=100, silence=100))
     floor.handle(Judged(240, "complete"))
     assert floor.handle(voice(9000, since=100, silence=8000)) == []
-    assert floor.handle(turns.Commit()) == [turns.EndUtterance("commit")]
+    assert floor.handle(turns.Commit()) == [turns.EndUtterance("commit", "complete")]
 
 
 random_events = st.lists(

@@ -31,6 +31,7 @@ from server.signaling import MediaWorker
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Ears, Mind, Voice
 
+CALLS = "/v1/realtime/calls"
 WITHIN_S = 10.0  # for anything that is to happen on this machine
 
 
@@ -107,6 +108,7 @@ class Caller:
 
     server: Served
     audio: MediaStreamTrack | str = "audio"
+    direction: str = "sendrecv"
     with_events: bool = True
     events: list[Json] = field(default_factory=list)
     shapes: list[Json] = field(default_factory=list)
@@ -128,7 +130,7 @@ class Caller:
 
     async def offer(self) -> str:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.pc.addTransceiver(self.audio, direction="sendrecv")
+        self.pc.addTransceiver(self.audio, direction=self.direction)
         self.arrived = asyncio.Event()
         if self.with_events:
             self.channel: RTCDataChannel = self.pc.createDataChannel("oai-events")
@@ -139,7 +141,7 @@ class Caller:
         return self.pc.localDescription.sdp
 
     async def post(self, offer: str, session: Json | None = None) -> str:
-        url, http = f"{self.server.url}/v1/realtime/calls", self.server.http
+        url, http = self.server.url + CALLS, self.server.http
         if session is None:
             request = http.post(url, data=offer.encode(), headers={"Content-Type": "application/sdp"})
         else:

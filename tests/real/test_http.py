@@ -13,9 +13,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.real.served import Caller, Served, served, udp_sockets, until
+from tests.real.served import CALLS, Caller, Served, served, udp_sockets, until
 
-CALLS = "/v1/realtime/calls"
 SDP = {"Content-Type": "application/sdp"}
 ROUTES = [
     ("GET", "/"),

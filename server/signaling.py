@@ -6,10 +6,9 @@ import asyncio
 import logging
 import secrets
 
-from aioice import ice
-
 from pipeline.session import Session
 from server.config import Config
+from server.consent import set_consent
 from server.engines import Engines
 from server.offer import check_offer
 from server.peer import Peer
@@ -33,9 +32,7 @@ class MediaWorker:
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
-        # How soon a peer that vanished is noticed; aioice's own figures make it 29 s (RFC 7675).
-        ice.CONSENT_FAILURES = config.server.consent_failures
-        ice.CONSENT_INTERVAL = config.server.consent_interval_s  # type: ignore[assignment]
+        set_consent(config.server.consent_failures, config.server.consent_interval_s)
 
     async def place(self, offer: str, session: str = "") -> Placed:
         check_offer(offer)

@@ -59,24 +59,26 @@ async def loudest(track: MediaStreamTrack, within_s: float = 2.0) -> int:
 async def test_speech_is_heard_answered_and_shown_on_the_wire() -> None:
     microphone = Microphone(np.concatenate([silence(500), speech(QUESTION), silence(6000)]))
     ears, mind = Ears([[QUESTION]]), Mind(["A small fast store."])
-    async with served(ears=ears, mind=mind, call={"greet": False}) as server:
-        async with caller(server, audio=microphone) as one:
-            await one.until("session.created")
-            one.send("session.update", session={"viva": {"greet": False}})
-            heard = await one.until("conversation.item.input_audio_transcription.completed")
-            assert heard["transcript"] == QUESTION
-            done = await one.until("response.done")
-            assert done["response"]["status"] == "completed"
-            assert done["response"]["output"][0]["content"][0]["transcript"] == "A small fast store."
-            await one.until("viva.turn_metrics")
-            phases = [event["phase"] for event in one.events if event["type"] == "viva.floor"]
-            assert [phase for phase in ("hearing", "paused", "answering") if phase in phases] == [
-                "hearing",
-                "paused",
-                "answering",
-            ]
-            words = [event["text"] for event in one.events if event["type"] == "viva.word"]
-            assert "".join(words).split() == ["A", "small", "fast", "store."]
+    async with (
+        served(ears=ears, mind=mind, call={"greet": False}) as server,
+        caller(server, audio=microphone) as one,
+    ):
+        await one.until("session.created")
+        one.send("session.update", session={"viva": {"greet": False}})
+        heard = await one.until("conversation.item.input_audio_transcription.completed")
+        assert heard["transcript"] == QUESTION
+        done = await one.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert done["response"]["output"][0]["content"][0]["transcript"] == "A small fast store."
+        await one.until("viva.turn_metrics")
+        phases = [event["phase"] for event in one.events if event["type"] == "viva.floor"]
+        assert [phase for phase in ("hearing", "paused", "answering") if phase in phases] == [
+            "hearing",
+            "paused",
+            "answering",
+        ]
+        words = [event["text"] for event in one.events if event["type"] == "viva.word"]
+        assert "".join(words).split() == ["A", "small", "fast", "store."]
 
 
 class Microphone(MediaStreamTrack):

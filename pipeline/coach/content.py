@@ -45,7 +45,7 @@ _HEDGES = frozenset(
 )
 _MYTHS = frozenset("myth mistake wrong wrongly misconception".split())
 # Articles, pronouns, auxiliaries, prepositions, conjunctions, and verbs that mean little.
-_FUNCTION = frozenset(
+FUNCTION_WORDS = frozenset(
     """
     a an the i you he she it we they me him her us them my your his its our their mine yours ours theirs
     myself yourself itself themselves this that these those who whom which what whose where when why how
@@ -246,7 +246,7 @@ def _guard(said: Sequence[Said], used: set[int]) -> Guard:
     """Rule 7."""
     if len(said) < SHORT_WORDS:
         return "short"
-    function = [one.word in _FUNCTION for one in said]
+    function = [one.word in FUNCTION_WORDS for one in said]
     if sum(function) < LIST_SHARE * len(said):
         return "list"
     own = sum(not light and place not in used for place, light in enumerate(function))
@@ -297,7 +297,7 @@ def _verdict(number: int | None, wrong: Sequence[WrongResult], unsure: bool, *, 
 
 def _elsewhere(question: Question, said: Sequence[Said]) -> bool:
     """Whether an answer shares nearly no word with anything that belongs to the question."""
-    own = {one.stem for one in said if one.word not in _FUNCTION}
+    own = {one.stem for one in said if one.word not in FUNCTION_WORDS}
     return len(said) >= SHORT_WORDS and len(own & _vocabulary(question.id)) < RELATED_WORDS
 
 
@@ -311,7 +311,7 @@ def _vocabulary(question_id: str) -> frozenset[str]:
         texts += [*misconception.says, misconception.teach]
     slips = bank().slips if question.scoring == "points" else None
     return frozenset(
-        one.stem for text in texts for one in words_of(text, "en", slips) if one.word not in _FUNCTION
+        one.stem for text in texts for one in words_of(text, "en", slips) if one.word not in FUNCTION_WORDS
     )
 
 
@@ -325,7 +325,7 @@ def _foreign(text: str) -> bool:
     words = fold(text, "en").split()
     if len(words) < SHORT_WORDS:
         return False
-    english = sum(word in _FUNCTION for word in words) / len(words)
+    english = sum(word in FUNCTION_WORDS for word in words) / len(words)
     for code, language in languages().items():
         if code == "en" or not language.spaces:
             continue

@@ -288,7 +288,7 @@ def same(wanted: Said, said: Said, language: str) -> bool:
         return len(ours) > 1 and theirs.startswith(ours)
     if wanted.stem == said.stem:
         return _common(ours, theirs) >= min(len(ours), len(theirs)) - 3
-    if min(len(ours), len(theirs)) < FUZZY_LETTERS or ours[0] != theirs[0]:
+    if ours[0] != theirs[0] or len(ours) < FUZZY_LETTERS or len(theirs) < FUZZY_LETTERS:
         return False
     return _one_apart(ours, theirs)
 

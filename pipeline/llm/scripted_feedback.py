@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.coach.content import Assessment, PointResult
+from pipeline.coach.content import FUNCTION_WORDS, Assessment, PointResult
 from pipeline.coach.questions import Question
-from pipeline.llm.scripted_state import State, pick
+from pipeline.llm.scripted_state import State, phrases, pick
 
 FEEDBACK_WORDS = 45
 TERM_WORDS = 5  # of the person's own words that are quoted; longer ones are named by their point
 
 
 def feedback(state: State, question: Question, found: Assessment, before: frozenset[str]) -> str:
-    """One or two sentences on an answer; with `before`, the points covered earlier, on a follow-up's answer."""
+    """One or two sentences on an answer; with `before`, the points covered earlier, on a follow-up."""
     if found.guard == "language":
         return pick(state, "other_language")
     if found.verdict == "no_attempt":
@@ -43,7 +43,7 @@ def after_follow_up(state: State, question: Question, found: Assessment, before:
         return limited(pick(state, "wrong"), found.wrong[0].teach)
     new = [point for point in found.covered if point.name not in before]
     if new and question.scoring == "points":
-        return limited(pick(state, "added", {"point": new[0].name}), _missing(state, found))
+        return limited(pick(state, "added", {"point": spoken_name(new[0].name)}), _missing(state, found))
     add = "" if question.scoring == "points" and found.verdict == "right" else _missing(state, found)
     return limited(pick(state, "after_follow_up"), add)
 
@@ -68,7 +68,8 @@ def limited(*parts: str) -> str:
 
 
 def spoken_name(name: str) -> str:
-    return name if name.startswith(("the ", "a ")) or name.endswith("s") else f"the {name}"
+    """A point's name with its article, if it needs one."""
+    return f"the {name}" if name in phrases()["with_article"] else name
 
 
 def _about_a_story(state: State, question: Question, found: Assessment) -> str:
@@ -91,14 +92,19 @@ def _about_the_person(state: State, question: Question, found: Assessment) -> st
     first = pick(state, "profile", {"term": term}) if term else pick(state, "profile_none")
     if found.guard == "short":
         first = pick(state, "short")
-    teach = found.missing[0].teach if found.missing else question.tip
+    untold = [point for point in found.missing if point.name not in state.told]
+    state.told += [point.name for point in untold[:1]]
+    teach = untold[0].teach if untold else question.tip
     return limited(first, f"{pick(state, 'profile_add')} {teach}")
 
 
 def _missing(state: State, found: Assessment) -> str:
-    if not found.missing:
+    """One thing that is missing and that was not said yet."""
+    untold = [point for point in found.missing if point.name not in state.told]
+    if not untold:
         return ""
-    return f"{pick(state, 'missing')} {found.missing[0].teach}"
+    state.told.append(untold[0].name)
+    return f"{pick(state, 'missing')} {untold[0].teach}"
 
 
 def _words(found: Assessment, before: frozenset[str]) -> dict[str, str]:
@@ -107,10 +113,15 @@ def _words(found: Assessment, before: frozenset[str]) -> dict[str, str]:
     if not covered:
         return {}
     point = covered[0].name
-    return {"point": point, "Point": point[0].upper() + point[1:], "term": _term(found, before)}
+    name = spoken_name(point)
+    return {"point": name, "Point": name[0].upper() + name[1:], "term": _term(found, before)}
 
 
 def _term(found: Assessment, before: frozenset[str]) -> str:
-    terms = [point.term for point in found.covered if point.name not in before]
-    short = [term for term in terms if 2 <= len(term.split()) <= TERM_WORDS]
-    return f"“{short[0]}”" if short else ""
+    """Some of their own words that say something: "cache the popular links", not "i am a"."""
+    for point in found.covered:
+        words = point.term.split()
+        telling = any(word.strip(".,'") not in FUNCTION_WORDS for word in words)
+        if point.name not in before and 2 <= len(words) <= TERM_WORDS and telling:
+            return f"“{' '.join('I' if word == 'i' else word for word in words)}”"
+    return ""

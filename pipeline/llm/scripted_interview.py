@@ -1,4 +1,4 @@
-"""The scripted interviewer: reacts to what was said, then asks. Pure: state and words in, words and state out."""
+"""The scripted interviewer: reacts to what was said, then asks. Words in, words and a changed state out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipeline.languages import cue, fold, is_backchannel, language_of
 from pipeline.llm.scripted_feedback import after_follow_up, explained, feedback, limited, what_about
 from pipeline.llm.scripted_state import State, pick, shuffled
 
+INTRODUCTION = "about_yourself.introduction"  # how interviews begin, where no topic was chosen
 HEARD_SHARE = 0.6  # of a question, from which on an answer to it can be meant
 EASIER_THAN_LEVEL = 0.4  # about 60 % of the answers succeed at that
 STEP = 0.7  # of "harder" and "easier"
@@ -23,6 +24,13 @@ INJECTION = re.compile(
     r"give me (?:a |the )?(?:five|full marks|best score|top score|highest score)|you are now)\b"
 )
 HOSTILE = re.compile(r"\b(?:fuck\w*|shit|stupid (?:question|bot|machine)|idiot|shut up|screw you|asshole)\b")
+CONTRACTED = (
+    ("that is", "that's"),
+    ("i am", "i'm"),
+    ("let us", "let's"),
+    ("i would", "i'd"),
+    ("do not", "don't"),
+)
 YES = frozenset("yes yeah yep yup sure okay ok please correct right absolutely exactly".split())
 NO = frozenset("no nope nah not continue go keep".split())
 GREETINGS = frozenset(
@@ -33,11 +41,17 @@ GREETINGS = frozenset(
 def opening(persona_name: str, topic: str | None, seed: int) -> tuple[str, State]:
     """The greeting with the first question."""
     state = State(seed=seed)
-    state.topics = [topic] if topic in bank().topics else _topic_order(seed)
+    if topic is not None and topic in bank().topics:
+        state.topics = [topic]
+        first = _next_question(state)
+        assert first is not None
+    else:
+        state.topics = _topic_order(seed)
+        first = bank().questions[INTRODUCTION]
+        state.asked.append(first.id)
     name = "greeting" if persona_name else "greeting_nameless"
     said = f"{pick(state, name, {'persona': persona_name})} {pick(state, 'begin')}"
-    question = _next_question(state)
-    return _asked(state, said, question), state
+    return _asked(state, said, first), state
 
 
 def react(state: State, heard: str, last_reply: str | None, questions: int) -> str:
@@ -54,7 +68,7 @@ def react(state: State, heard: str, last_reply: str | None, questions: int) -> s
         return pick(state, "over")
     if not heard:
         return _again(state, pick(state, "still_here"))
-    kind = cue(heard, "en")
+    kind = _cue(heard)
     if state.stop_asked:
         state.stop_asked = False
         said_yes = kind == "stop" or (_is_short(heard) and _opens(heard, YES) and not _opens(heard, NO))
@@ -77,7 +91,7 @@ def _answered(state: State, heard: str, questions: int) -> str:
     question = bank().questions[state.asked[-1]]
     before = frozenset(point.name for point in _found(question, state.answers).covered)
     follows = bool(state.answers)
-    if cue(heard, "en") == "dont_know":
+    if _cue(heard) == "dont_know":
         said = limited(pick(state, "after_follow_up")) if follows else explained(state, question)
         state.low += 1
         state.ceiling = state.difficulty
@@ -120,9 +134,7 @@ def _probe(state: State, question: Question, found: Assessment) -> str | None:
         return question.follow_up if not found.guard else None
     if found.verdict == "right":
         return question.follow_up
-    untold = found.missing[0 if found.unsure else 1 :]  # the first was told, unless we were unsure
-    if found.guard == "short" and not found.covered:
-        untold = found.missing[1:]
+    untold = [point for point in found.missing if point.name not in state.told]
     return what_about(state, untold[0]) if untold else question.follow_up
 
 
@@ -202,6 +214,14 @@ def _cut_in(state: State, heard: str) -> str:
     return _again(state, f"{said} {pick(state, 'once_more')}")
 
 
+def _cue(heard: str) -> str | None:
+    """As pipeline.languages.cue, also for what a recogniser writes out in full ("that is all")."""
+    short = fold(heard, "en")
+    for long, contracted in CONTRACTED:
+        short = re.sub(rf"\b{long}\b", contracted, short)
+    return cue(heard, "en") or cue(short, "en")
+
+
 def _question_was_heard(state: State, asked_from: int, last_reply: str | None) -> bool:
     if last_reply is None or not state.ask or not asked_from:
         return True
@@ -230,7 +250,7 @@ def _again(state: State, said: str) -> str:
 
 def _asked(state: State, said: str, question: Question | str) -> str:
     if isinstance(question, Question):
-        state.answers, state.follow_ups, state.prompts = [], 0, 0
+        state.answers, state.told, state.follow_ups, state.prompts = [], [], 0, 0
         state.difficulty = question.difficulty
         state.ceiling = question.difficulty + 1
     state.ask = question.ask if isinstance(question, Question) else question

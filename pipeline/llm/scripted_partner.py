@@ -20,13 +20,12 @@ from pipeline.providers import Message, ReplyOptions
 SHORT_WORDS = 2  # an answer of so few words is asked about
 DEEPER = 2  # questions on one subject of a chat before the next
 BAD = frozenset(
-    "bad sad tired terrible awful ill sick stressed stressful lonely died lost horrible annoying angry".split()
+    "bad sad tired terrible awful ill sick stressed lonely died lost horrible annoying angry".split()
 )
-GOOD = frozenset(
-    "great wonderful happy love loved amazing fantastic beautiful excellent fun excited perfect".split()
-)
+GOOD = frozenset("great wonderful happy love loved amazing fantastic excellent fun excited perfect".split())
 BACK_TO_ME = re.compile(
-    r"\b(?:(?:and|what about|how about) you|are you (?:a |an )?(?:real|human|robot|ai|bot|machine|person)|who are you)\b"
+    r"\b(?:(?:and|what about|how about) you|who are you"
+    r"|are you (?:a |an )?(?:real|human|robot|ai|bot|machine|person))\b"
 )
 
 
@@ -91,7 +90,8 @@ def _reply(
     if asked in ("repeat", "slower") or (unheard and asked is None):
         note["ask_from"] = 0
         return str(note["ask"])
-    if asked is None and _is_short(heard, language) and not note.get("more"):
+    to_me = kind == "chat" and BACK_TO_ME.search(fold(heard, language)) is not None
+    if asked is None and _is_short(heard, language) and not note.get("more") and not to_me:
         note["more"] = True
         return _asking(note, "", _of(note, _bank()[language]["more"], "more"), language)
     note["more"] = False

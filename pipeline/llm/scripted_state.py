@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib import resources
@@ -21,6 +22,7 @@ class State:
     turn: int = 0  # replies so far
     asked: list[str] = field(default_factory=list)  # ids of questions, the one being asked last
     answers: list[str] = field(default_factory=list)  # what was said to it so far
+    told: list[str] = field(default_factory=list)  # names of its points that were explained
     ask: str = ""  # the words of the question being asked (main or follow-up)
     ask_from: int = 0  # where it begins in the reply that asked it
     follow_ups: int = 0  # asked about this question
@@ -40,7 +42,8 @@ class State:
     @classmethod
     def read(cls, note: Mapping[str, Any]) -> State:
         known = {one.name for one in fields(cls)}
-        return cls(**{key: value for key, value in note.items() if key in known})
+        # A copy to the bottom: the reply that carries this note may be answered a second time.
+        return cls(**deepcopy({key: value for key, value in note.items() if key in known}))
 
     def note(self) -> dict[str, Any]:
         data = asdict(self)

@@ -56,7 +56,7 @@ class ScriptedMind:
         last, heard = _last_and_heard(messages)
         if options.mode != "interview" or options.language != "en":
             return partner(last, heard, options)
-        if last is None or last.note is None or "asked" not in last.note:
+        if last is None or last.note is None or "theta" not in last.note:
             text, state = scripted_interview.opening(options.persona_name, options.topic, options.seed)
             return text, state.note()
         state = State.read(last.note)

@@ -60,7 +60,7 @@ async def test_it_greets_and_asks_in_every_language_and_mode(language, mode):
     talk = Talk(language, mode)
     greeting = await talk.say(None)
     assert "Mei" in greeting
-    assert greeting[-1] in "?？؟.。"
+    assert greeting[-1] in "?？؟.。।"
     assert "{" not in greeting
 
 

@@ -13,9 +13,9 @@ from pipeline import events as ev
 from pipeline.errors import CallError
 from pipeline.session import Session
 from server.config import ServerSettings
-from server.consent import end_consent_with
 from server.ears import Ears, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
+from server.ending import begin_nothing_after_close
 from server.offer import offers_data_channel
 from server.realtime import Realtime
 from server.voicetrack import VoiceTrack
@@ -107,7 +107,7 @@ class Peer:
         self._ears.attach()
         if self._echo and video:
             self._echo.attach(video.receiver, video.sender)
-        end_consent_with(pc)
+        begin_nothing_after_close(pc)
         await pc.setLocalDescription(await pc.createAnswer())
         return pc.localDescription.sdp
 

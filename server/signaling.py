@@ -8,7 +8,7 @@ import secrets
 
 from pipeline.session import Session
 from server.config import Config
-from server.consent import set_consent
+from server.ending import set_consent
 from server.engines import Engines
 from server.offer import check_offer
 from server.peer import Peer

@@ -25,7 +25,7 @@ from pipeline.providers import Chosen
 from pipeline.settings import CallSettings, Settings
 from server.app import application
 from server.config import Config, ServerSettings
-from server.consent import end_consent_with
+from server.ending import begin_nothing_after_close
 from server.engines import Engines
 from server.guard import Guard
 from server.signaling import MediaWorker
@@ -138,7 +138,7 @@ class Caller:
             self.channel.on("message", self._take)
             self.mouth = self.pc.createDataChannel("viva-visemes", ordered=False, maxRetransmits=0)
             self.mouth.on("message", lambda text: self.shapes.append(json.loads(text)))
-        end_consent_with(self.pc)
+        begin_nothing_after_close(self.pc)
         await self.pc.setLocalDescription(await self.pc.createOffer())
         return self.pc.localDescription.sdp
 

@@ -113,23 +113,20 @@ def test_concealment_goes_on_with_the_tone_and_then_fades() -> None:
 
 
 def test_a_single_loss_is_repaired_from_the_redundancy_in_the_next_packet() -> None:
-    """A change that no guess could know, the onset of another tone, is in the repaired packet."""
-    sound = np.concatenate([tone(0.5, hz=300), tone(0.5, hz=900)])
-    sent = packets(opus_encoder(24_000, fec=True), sound)
-    lost = 27  # 40 ms into the second tone
-    repaired = opus_decoder(16_000)
-    guessed = opus_decoder(16_000)
-    whole = opus_decoder(16_000)
-    for packet in sent[:25]:
-        for each in (repaired, guessed, whole):
-            each.decode(packet)
-    for decoder in (repaired, guessed, whole):
-        decoder.decode(sent[25])
-        decoder.decode(sent[26])
-    truth = whole.decode(sent[lost]).astype(float)
-    with_next = repaired.conceal(320, sent[lost + 1]).astype(float)
-    without = guessed.conceal(320).astype(float)
-    assert np.sqrt(((with_next - truth) ** 2).mean()) < 0.9 * np.sqrt(((without - truth) ** 2).mean())
+    """One frame of another pitch is lost: neither what was before it nor what comes after tells of it."""
+    low, high = tone(0.5, hz=200), tone(0.02, hz=700)
+    sent = packets(opus_encoder(24_000, fec=True), np.concatenate([low, high, low]))
+    lost = len(low) // 480
+    likeness = {}
+    for name, next_payload in (("repaired", sent[lost + 1]), ("guessed", None)):
+        whole, other = opus_decoder(16_000), opus_decoder(16_000)
+        for packet in sent[:lost]:
+            whole.decode(packet)
+            other.decode(packet)
+        truth = whole.decode(sent[lost]).astype(float)
+        likeness[name] = float(np.corrcoef(truth, other.conceal(320, next_payload))[0, 1])
+    assert likeness["repaired"] > 0.6
+    assert likeness["guessed"] < 0.5
 
 
 def test_loss_of_several_packets_is_concealed_to_the_sample() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import AsyncIterator, Generator
 from typing import Any
@@ -25,9 +26,15 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest_asyncio.fixture(autouse=True)
-async def _no_leaked_task() -> AsyncIterator[None]:
+@pytest.fixture(autouse=True)
+def _no_leaked_task(request: pytest.FixtureRequest) -> None:
     """Fails an asynchronous test after which tasks still run."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("_tasks_end")
+
+
+@pytest_asyncio.fixture
+async def _tasks_end() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
     left: set[asyncio.Task[Any]] = asyncio.all_tasks() - before - {asyncio.current_task()}

@@ -1,5 +1,5 @@
-"""What the recogniser and the voice at OpenAI (or a server that speaks its protocol) have in common:
-the client, the models that the key may use, and every failure in plain words."""
+"""What recogniser, mind and voice at OpenAI (or a server that speaks its protocol) have in common: the
+client, the models that the key may use, and every failure in plain words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import openai
 
 from pipeline.errors import ProviderError, Stage
-from pipeline.settings import OpenAISttSettings, OpenAITtsSettings, Settings
+from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSettings, Settings
 
 NAME = "openai"
 NAMED_MODELS = 8  # how many of the models that may be used an error names
@@ -27,21 +27,24 @@ class Account:
 
     Args:
         kinds: parts of the names of models that can do this stage's work, for the advice in an error.
+        other_kinds: parts of the names of models that cannot.
     """
 
     def __init__(
         self,
         stage: Stage,
         settings: Settings,
-        own: OpenAISttSettings | OpenAITtsSettings,
+        own: OpenAISttSettings | OpenAILlmSettings | OpenAITtsSettings,
         kinds: Sequence[str],
+        other_kinds: Sequence[str] = (),
     ) -> None:
         self.model = own.model
         base_url = own.base_url or settings.secrets.openai_base_url or ""
-        hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
-        self.where = "OpenAI" if hosted else base_url
+        self.hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
+        self.where = "OpenAI" if self.hosted else base_url
         self._stage: Stage = stage
         self._kinds = kinds
+        self._other_kinds = other_kinds
         self._timeout_s = own.timeout_s
         self._models: list[str] = []  # that the server lists
         key = settings.secrets.openai_api_key
@@ -61,8 +64,9 @@ class Account:
             return  # a key may be good for speech and not for this list; some servers have none
         except Exception as error:
             raise self.translated(error) from error
-        if self._models and self.model not in self._models:
-            raise self._error("forbidden", self._not_ours())
+        known = {*self._models, *(name.removesuffix(":latest") for name in self._models)}  # Ollama's tags
+        if self._models and self.model not in known:
+            raise self._error("forbidden", self._not_ours(there=self.hosted))
 
     async def close(self) -> None:
         await self.client.close()
@@ -77,8 +81,10 @@ class Account:
         match error:
             case openai.AuthenticationError():
                 return self._error("auth", f"{self.where} refused the key (OPENAI_API_KEY)")
-            case openai.PermissionDeniedError() | openai.NotFoundError():
-                return self._error("forbidden", self._not_ours())
+            case openai.PermissionDeniedError():
+                return self._error("forbidden", self._not_ours(there=True))
+            case openai.NotFoundError():
+                return self._error("forbidden", self._not_ours(there=self.hosted))
             case openai.RateLimitError():
                 return self._error("rate_limited", f"{self.where} has had enough requests for now")
             case openai.APITimeoutError():
@@ -95,14 +101,22 @@ class Account:
             return self._error("unreachable", f"the connection to {self.where} broke")
         return self.bad_response(f"something that cannot be read: {self._clean(str(error))}")
 
-    def _not_ours(self) -> str:
-        fit = [name for name in self._models if any(kind in name for kind in self._kinds)]
-        more = ", ..." if len(fit) > NAMED_MODELS else ""
+    def _not_ours(self, *, there: bool) -> str:
+        """That the model cannot be had; `there`: it may exist, only not for this key."""
+        what, choice = f"{self.model} may not be used with this key", "it can use"
+        if not there:
+            what, choice = f"{self.where} has no model {self.model}", "there is"
+        fit = [
+            name
+            for name in self._models
+            if any(kind in name for kind in self._kinds)
+            and not any(kind in name for kind in self._other_kinds)
+        ]
         setting = f"{self._stage}.openai.model"
         if not fit:
-            return f"{self.model} may not be used with this key; set {setting} to a model that may"
-        can = ", ".join(sorted(fit)[:NAMED_MODELS])
-        return f"{self.model} may not be used with this key; it can use {can}{more} ({setting})"
+            return f"{what}; set {setting} to a model that may"
+        more = ", ..." if len(fit) > NAMED_MODELS else ""
+        return f"{what}; {choice} {', '.join(sorted(fit)[:NAMED_MODELS])}{more} ({setting})"
 
     def _error(self, code: str, message: str) -> ProviderError:
         return ProviderError(self._stage, NAME, message, code)

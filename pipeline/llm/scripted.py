@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 
+from pipeline.languages import cue
 from pipeline.llm import scripted_interview
 from pipeline.llm.scripted_partner import partner
 from pipeline.llm.scripted_state import State
@@ -53,7 +54,7 @@ class ScriptedMind:
         yield Note(note)
 
     def _answer(self, messages: Sequence[Message], options: ReplyOptions) -> tuple[str, dict[str, object]]:
-        last, heard = _last_and_heard(messages)
+        last, heard = _last_and_heard(messages, options.language)
         if options.mode != "interview" or options.language != "en":
             return partner(last, heard, options)
         if last is None or last.note is None or "theta" not in last.note:
@@ -64,7 +65,7 @@ class ScriptedMind:
         return text, state.note()
 
 
-def _last_and_heard(messages: Sequence[Message]) -> tuple[Message | None, str]:
+def _last_and_heard(messages: Sequence[Message], language: str) -> tuple[Message | None, str]:
     """The last reply that has a note, and what the person said since, without the tag of an interruption."""
     place = next(
         (n for n in range(len(messages) - 1, -1, -1) if messages[n].role == "assistant" and messages[n].note),
@@ -72,4 +73,6 @@ def _last_and_heard(messages: Sequence[Message]) -> tuple[Message | None, str]:
     )
     since = messages[place + 1 :] if place is not None else messages
     said = [message.text.removeprefix(INTERRUPTED).strip() for message in since if message.role == "user"]
-    return (messages[place] if place is not None else None), " ".join(filter(None, said))
+    # A session may have granted "let me think" by itself: it is no part of the answer that follows.
+    spoken = [text for text in said[:-1] if cue(text, language) != "wait"] + said[-1:]
+    return (messages[place] if place is not None else None), " ".join(filter(None, spoken))

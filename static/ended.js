@@ -17,7 +17,7 @@ export function length(ms) {
 /** Counted in the page from what passed through it. @param {object} m  the model */
 export function figuresOf(m, language) {
   const of = (who) => m.turns.filter((turn) => turn.who === who && turn.text);
-  return { lastedMs: m.lasted, youMs: m.spoke.you, theyMs: m.spoke.they, yourTurns: of('you').length, theirTurns: of('they').length,
+  return { lastedMs: m.lasted, youMs: Object.values(m.speech).reduce((sum, { from, to }) => sum + to - from, 0), theyMs: m.theySpoke, yourTurns: of('you').length, theirTurns: of('they').length,
     words: of('you').reduce((sum, turn) => sum + countWords(turn.text, language), 0) };
 }
 
@@ -27,7 +27,7 @@ export function showEnded(m, person, language) {
   $('ended-title').textContent = lastedMs < 1000 ? 'That was short.' : `That was ${length(lastedMs)}.`;
   $('ended-text').textContent = yourTurns ? `You and ${person.name} talked. This page has counted along; nothing is judged.` : `You did not get to say anything this time. ${person.name} is here whenever you are.`;
   const figures = [
-    youMs >= 1000 && [length(youMs), 'you spoke'],
+    youMs >= 1000 && [length(youMs), 'you spoke, pauses included'],
     theyMs >= 1000 && [length(theyMs), `${person.name} spoke`],
     words && [String(words), `${words === 1 ? 'word' : 'words'} of yours, in ${plural(yourTurns, 'turn')}; ${person.name} had ${plural(theirTurns, 'turn')}`],
   ].filter(Boolean);

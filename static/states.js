@@ -31,13 +31,13 @@ export const START = Object.freeze({
   caption: { who: 'none', text: '' },
   turns: [],
   measured: [],                                   // viva.turn_metrics, oldest first
-  spoke: { you: 0, they: 0 },                     // ms
-  voiceSince: null, speechFrom: null, upSince: null, lasted: 0,  // ms
+  speech: {},                                     // item id → { from, to }: ms of the microphone's clock, pauses included
+  theySpoke: 0, voiceSince: null, upSince: null, lasted: 0,      // ms of the page's
 });
 
 const wasInterrupted = (m, now) => m.interruptedAt !== null && now - m.interruptedAt < INTERRUPTED_MS;
 const closeVoice = (m, now) => (m.voiceSince === null ? {}
-  : { voiceSince: null, spoke: { ...m.spoke, they: m.spoke.they + now - m.voiceSince } });
+  : { voiceSince: null, theySpoke: m.theySpoke + now - m.voiceSince });
 const finished = (caption) => (caption.who === 'they' && !caption.cut ? { ...caption, at: Infinity } : caption);
 const closeLink = (m, now) => (m.upSince === null ? {} : { upSince: null, lasted: m.lasted + now - m.upSince });
 
@@ -79,15 +79,16 @@ const ON = {
   'viva.trouble': (m, e) => ({ note: { kind: 'trouble', text: e.message } }),
   'viva.ended': (m, e) => ({ ending: e.why ?? 'over' }),
 
-  'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speechFrom: e.audio_start_ms }),
-  'input_audio_buffer.speech_stopped': (m, e) => ({ personSpeaks: false, speechFrom: null,
-    spoke: m.speechFrom === null ? m.spoke : { ...m.spoke, you: m.spoke.you + Math.max(0, e.audio_end_ms - m.speechFrom) } }),
+  'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speech: { ...m.speech, [e.item_id]: { from: e.audio_start_ms, to: e.audio_start_ms } } }),
+  'input_audio_buffer.speech_stopped': (m, e) => ({ personSpeaks: false,
+    speech: e.item_id in m.speech ? { ...m.speech, [e.item_id]: { ...m.speech[e.item_id], to: e.audio_end_ms } } : m.speech }),
   'conversation.item.added': (m, e) => ({ turns: place(m.turns, e.item, e.previous_item_id) }),
   'conversation.item.done': (m, e) => (e.item.type !== 'message' ? {} : {
     turns: m.turns.map((turn) => (turn.id !== e.item.id ? turn
       : { ...turn, text: textOf(e.item) || turn.text, live: turn.who === 'you' && !textOf(e.item) && !turn.text, cut: turn.cut || (turn.who === 'they' && e.item.status === 'incomplete') })),
   }),
   'conversation.item.deleted': (m, e) => ({ turns: remove(m.turns, e.item_id), interruptedAt: null,
+    speech: Object.fromEntries(Object.entries(m.speech).filter(([id]) => id !== e.item_id)),
     caption: m.caption.item === e.item_id ? { who: 'none', text: '' } : m.caption }),
   'conversation.item.truncated': (m, e) => ({ turns: m.turns.map((turn) => (turn.id === e.item_id ? { ...turn, cut: true, live: false } : turn)) }),
   'conversation.item.input_audio_transcription.completed': (m, e, now) => ({

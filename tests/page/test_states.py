@@ -9,7 +9,18 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.real.browser import chromium, page_server
-from tests.real.scenes import ABOUT, EARLIER, GREETING, QUESTION, SCENES, floor, heard, item, reply_begins, said
+from tests.real.scenes import (
+    ABOUT,
+    EARLIER,
+    GREETING,
+    QUESTION,
+    SCENES,
+    floor,
+    heard,
+    item,
+    reply_begins,
+    said,
+)
 
 pytestmark = pytest.mark.real
 
@@ -98,7 +109,11 @@ def test_transcript_holds_what_was_heard_and_marks_the_cut(fold: Any) -> None:
 
 
 def test_item_lands_where_the_server_puts_it(fold: Any) -> None:
-    late = {"type": "conversation.item.added", "item": item("late", "user", "hello"), "previous_item_id": "i1"}
+    late = {
+        "type": "conversation.item.added",
+        "item": item("late", "user", "hello"),
+        "previous_item_id": "i1",
+    }
     front = {"type": "conversation.item.added", "item": item("front", "user", "hi"), "previous_item_id": None}
     assert [turn["id"] for turn in fold([*EARLIER, late])["turns"]] == ["i1", "late", "i2", "i3"]
     assert [turn["id"] for turn in fold([*EARLIER, front])["turns"]] == ["front", "i1", "i2", "i3"]
@@ -111,10 +126,10 @@ def test_utterance_without_words_is_taken_back(fold: Any) -> None:
 
 def test_speaking_times_are_added_up(fold: Any) -> None:
     after = fold(EARLIER, 100)
-    assert after["spoke"]["you"] == 12_000  # the server's own figures
+    assert after["speech"] == {"i2": {"from": 9000, "to": 21_000}}  # the server's own figures
     # Two replies: `started` is followed by phrase, a word and a delta each, item, response, `stopped`.
     greeting, question = (len(text.split(" ")) for text in (GREETING, QUESTION))
-    assert after["spoke"]["they"] == 100 * ((1 + 2 * greeting + 3) + (1 + 2 * question + 3))
+    assert after["theySpoke"] == 100 * ((1 + 2 * greeting + 3) + (1 + 2 * question + 3))
 
 
 def test_call_is_over_only_after_the_last_word(fold: Any) -> None:

@@ -10,7 +10,9 @@ QUESTION = (
     "Suppose the cache in front of your database goes down at peak time. "
     "What happens next, and what would you have done beforehand?"
 )
-ANSWER = "I would have put a limit on concurrent reads, and kept the hot keys in the process for a few seconds."
+ANSWER = (
+    "I would have put a limit on concurrent reads, and kept the hot keys in the process for a few seconds."
+)
 
 ABOUT: dict[str, Any] = {
     "version": "0.1.0",

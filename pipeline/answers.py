@@ -55,6 +55,7 @@ class Answers:
         settings: Settings,
         spawn: Spawn,
         clock: Callable[[], float],
+        seed: int = 0,
     ) -> None:
         self._dialogue = dialogue
         self._mind = mind
@@ -62,6 +63,7 @@ class Answers:
         self._settings = settings
         self._spawn = spawn
         self._clock = clock
+        self._seed = seed  # of the conversation, for minds that vary their words by themselves
         self._rotation = 0
 
     def begin(
@@ -93,6 +95,8 @@ class Answers:
             topic=call.topic,
             temperature=llm.temperature,
             max_tokens=call.max_output_tokens or usual,
+            persona_name=modes.load().persona(call.mode, call.persona).name,
+            seed=self._seed,
         )
         wording = Wording(
             filler=self._one_of("one_moment", call.language),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,7 +70,10 @@ class Session:
         self._hearing = Hearing(
             gate, parts.ears, self._spawn, self._emit, self._transcribed, self._recogniser_over
         )
-        self._answers = Answers(parts.mind, parts.voice, self._dialogue, settings, self._spawn, self._clock)
+        seed = zlib.crc32(self.id.encode())
+        self._answers = Answers(
+            parts.mind, parts.voice, self._dialogue, settings, self._spawn, self._clock, seed
+        )
         self._prepared = Preparation()
         self._air = Air(self._dialogue, self._emit, self._reply_audible, self._reply_over)
         self._timeline = Timeline()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pipeline.coach.content import FUNCTION_WORDS, Assessment, PointResult
 from pipeline.coach.questions import Question
 from pipeline.llm.scripted_state import State, phrases, pick
@@ -121,7 +123,8 @@ def _term(found: Assessment, before: frozenset[str]) -> str:
     """Some of their own words that say something: "cache the popular links", not "i am a"."""
     for point in found.covered:
         words = point.term.split()
-        telling = any(word.strip(".,'") not in FUNCTION_WORDS for word in words)
+        telling = any(word.strip(".,").split("'")[0] not in FUNCTION_WORDS for word in words)
         if point.name not in before and 2 <= len(words) <= TERM_WORDS and telling:
-            return f"“{' '.join('I' if word == 'i' else word for word in words)}”"
+            own = re.sub(r"\bi\b", "I", point.term)
+            return f"“{own}”"
     return ""

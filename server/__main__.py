@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for chatty in ("aioice", "aiortc", "aiohttp.access", "httpx", "openai", "faster_whisper"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         if check_only:
+            logging.getLogger().setLevel(logging.WARNING)  # its own lines say it all
             from server.check import check
 
             return asyncio.run(check(config))

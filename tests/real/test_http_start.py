@@ -1,0 +1,185 @@
+"""How it is started and stopped, as a person or a service manager does it: as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from server import __version__
+from tests.real.served import Caller, Served
+
+pytestmark = pytest.mark.real
+
+ROOT = Path(__file__).parents[2]
+STARTS_WITHIN_S = 20.0  # on a busy machine; `make bench` measures it
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIVA_", "OPENAI_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+async def run(folder: Path, *options: str, **more: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of one that is to end by itself."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        *options,
+        cwd=folder,
+        env=environment(**more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), STARTS_WITHIN_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def refused(folder: Path, *options: str, said: str, **more: str) -> None:
+    status, out, err = await run(folder, *options, **more)
+    assert status == 2, (out, err)
+    assert said in err
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, **more: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[str], str]]:
+    """The process, the lines it printed, and its address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "server",
+        "--port",
+        "0",
+        cwd=folder,
+        env=environment(**more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        lines = []
+        for _ in range(4):
+            lines.append(
+                (await asyncio.wait_for(process.stdout.readline(), STARTS_WITHIN_S)).decode().rstrip()
+            )
+        address = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
+        assert address, lines
+        yield process, lines, address[0]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_version(tmp_path: Path) -> None:
+    assert await run(tmp_path, "--version") == (0, f"viva {__version__}\n", "")
+
+
+async def test_a_wrong_option_is_one_line(tmp_path: Path) -> None:
+    await refused(tmp_path, "--prot", "8", said="--prot")
+    await refused(tmp_path, "--port", "many", said="many")
+    await refused(tmp_path, "--port", "70000", said="70000")
+
+
+async def test_a_broken_config_is_one_line_that_names_the_place(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[server]\nprot = 1\n")
+    await refused(tmp_path, said='config.toml: server.prot: no such setting; did you mean "port"?')
+    await refused(tmp_path, "--config", "nowhere.toml", said="nowhere.toml: no such file")
+    (tmp_path / "config.toml").write_text("[server")
+    await refused(tmp_path, said="not valid TOML")
+
+
+async def test_a_provider_that_cannot_run_here_is_one_line(tmp_path: Path) -> None:
+    await refused(tmp_path, said="OPENAI_API_KEY", VIVA_LLM__PROVIDER="openai")
+    await refused(tmp_path, said='llm.provider = "gpt"', VIVA_LLM__PROVIDER="gpt")
+
+
+async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        await refused(tmp_path, "--port", port, said=f"port {port} of 127.0.0.1 is in use")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.com"])
+async def test_a_host_that_others_could_reach_is_refused(tmp_path: Path, host: str) -> None:
+    await refused(tmp_path, "--host", host, said=f'server.host = "{host}": other machines could reach it')
+
+
+async def test_it_starts_anywhere_prints_who_answers_and_ends_well_on_sigterm(tmp_path: Path) -> None:
+    async with running(tmp_path) as (process, lines, url):
+        assert [line.split()[0] for line in lines[1:]] == ["ears", "mind", "voice"]
+        assert "pocketsphinx" in lines[1]
+        assert "OPENAI_API_KEY" in lines[1]
+        assert "scripted" in lines[2]
+        assert "espeak" in lines[3]
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            assert response.status == 200
+            assert "<title>" in await response.text()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_secret_of_the_env_file_is_used_and_printed_nowhere(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-very-secret\nVIVA_STT__PROVIDER=pocketsphinx\n")
+    async with running(tmp_path) as (_, lines, url):
+        assert "pocketsphinx" in lines[1]
+        assert lines[2].split()[1] == "openai:"
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/viva/about") as response:
+            assert "very-secret" not in await response.text()
+        assert "very-secret" not in "".join(lines)
+
+
+async def test_a_call_may_go_on_after_sigterm_and_a_second_signal_ends_it(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, VIVA_SERVER__DRAIN_S="60") as (process, _, url),
+        aiohttp.ClientSession() as http,
+    ):
+        one = Caller(Served(url, 0, None, None, http))  # type: ignore[arg-type]  # it lives elsewhere
+        await one.connect()
+        await one.until("session.created")
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        said = await asyncio.wait_for(process.stdout.readline(), 5)
+        assert b"1 call" in said
+        assert process.returncode is None
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        await one.close()
+
+
+async def test_the_check_does_one_turn_with_the_embedded_stages(tmp_path: Path) -> None:
+    status, out, err = await run(tmp_path, "--check")
+    assert status == 0, (out, err)
+    steps = [line.split("  ")[0].strip() for line in out.splitlines()]
+    assert steps == ["load ears", "load mind", "load voice", "speak", "listen", "think", "answer", "all"]
+    assert all(" ms " in line for line in out.splitlines())
+
+
+async def test_the_check_says_which_stage_fails(tmp_path: Path) -> None:
+    status, out, _ = await run(
+        tmp_path, "--check", VIVA_LLM__PROVIDER="openai", VIVA_LLM__OPENAI__BASE_URL="http://127.0.0.1:9/v1"
+    )
+    assert status == 1
+    assert out.splitlines()[-1].startswith("failed: ")

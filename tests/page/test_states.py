@@ -109,14 +109,22 @@ def test_transcript_holds_what_was_heard_and_marks_the_cut(fold: Any) -> None:
 
 
 def test_item_lands_where_the_server_puts_it(fold: Any) -> None:
-    late = {
-        "type": "conversation.item.added",
-        "item": item("late", "user", "hello"),
-        "previous_item_id": "i1",
-    }
-    front = {"type": "conversation.item.added", "item": item("front", "user", "hi"), "previous_item_id": None}
-    assert [turn["id"] for turn in fold([*EARLIER, late])["turns"]] == ["i1", "late", "i2", "i3"]
-    assert [turn["id"] for turn in fold([*EARLIER, front])["turns"]] == ["front", "i1", "i2", "i3"]
+    def added(item_id: str, after: str | None) -> dict[str, Any]:
+        message = item(item_id, "user", "hello")
+        return {"type": "conversation.item.added", "item": message, "previous_item_id": after}
+
+    assert [turn["id"] for turn in fold([*EARLIER, added("late", "i1")])["turns"]] == [
+        "i1",
+        "late",
+        "i2",
+        "i3",
+    ]
+    assert [turn["id"] for turn in fold([*EARLIER, added("front", None)])["turns"]] == [
+        "front",
+        "i1",
+        "i2",
+        "i3",
+    ]
 
 
 def test_utterance_without_words_is_taken_back(fold: Any) -> None:
@@ -150,10 +158,9 @@ def test_transcript_outlives_a_drop(fold: Any) -> None:
     assert after["turns"][3]["text"].endswith("probably fall")
     again = fold([*SCENES["hearing"], drop, {"type": "page.connecting", "attempt": 1}])
     assert again["state"] == "lost"
-    back = fold(
-        [*SCENES["hearing"], drop, {"type": "page.connecting", "attempt": 1}, {"type": "page.up"}, *heard("i9", "Hi", 1)]
-    )  # fmt: skip
-    assert (back["state"], back["note"]["kind"], back["turns"][-1]["text"]) == ("listening", "again", "Hi")
+    redial = [drop, {"type": "page.connecting", "attempt": 1}, {"type": "page.up"}, *heard("i9", "Hi", 1)]
+    back = fold([*SCENES["hearing"], *redial])
+    assert (back["state"], back["note"]["kind"], back["turns"][-1]["text"]) == ("thinking", "again", "Hi")
 
 
 def test_button_without_anything_to_act_on_is_answered_in_plain_words(fold: Any) -> None:

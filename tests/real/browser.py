@@ -1,4 +1,4 @@
-"""Chromium for tests: headless, with a microphone that plays a WAV file and a camera that draws a test picture."""
+"""Chromium for tests: headless, its microphone plays a WAV file, its camera draws a test picture."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def chromium_arguments(microphone: Path | None = None, *, ask: bool = False) -> 
 
 @contextmanager
 def chromium(microphone: Path | None = None, *, ask: bool = False) -> Iterator[Browser]:
-    """A browser for one test module or test; the system's Chromium, or Playwright's own where there is none."""
+    """A browser for a module or a test: the system's Chromium, or Playwright's own where there is none."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

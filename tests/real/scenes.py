@@ -13,19 +13,36 @@ QUESTION = (
 ANSWER = (
     "I would have put a limit on concurrent reads, and kept the hot keys in the process for a few seconds."
 )
+BECAUSE = (
+    "Mostly because it was the part that every request touched, so when it was slow everything was slow."
+)
+
+
+def provider(stage: str, name: str, detail: str, why: str) -> Event:
+    return {"stage": stage, "name": name, "detail": detail, "why": why, "ready": True, "error": None}
+
+
+def mode(mode_id: str, title: str, summary: str, persona: str) -> Event:
+    return {"id": mode_id, "title": title, "summary": summary, "persona": persona}
+
+
+def language(code: str, name: str, own: str, *, direction: str = "ltr", ears: bool = False) -> Event:
+    words = {"code": code, "name": name, "own": own, "direction": direction}
+    return {**words, "ears": ears, "voice": True}
+
 
 ABOUT: dict[str, Any] = {
     "version": "0.1.0",
     "ready": True,
     "providers": [
-        {"stage": "stt", "name": "pocketsphinx", "detail": "US English, on this server", "why": "No other recogniser is set up.", "ready": True, "error": None},
-        {"stage": "llm", "name": "scripted", "detail": "Scripted interviewer. Not a language model.", "why": "No key and no model server were found.", "ready": True, "error": None},
-        {"stage": "tts", "name": "espeak", "detail": "espeak-ng, on this server", "why": "No other voice is set up.", "ready": True, "error": None},
+        provider("stt", "pocketsphinx", "US English, on this server", "No other recogniser is set up."),
+        provider("llm", "scripted", "Not a language model.", "No key and no model server were found."),
+        provider("tts", "espeak", "espeak-ng, on this server", "No other voice is set up."),
     ],
     "modes": [
-        {"id": "interview", "title": "Job interview", "summary": "Real questions on your topic, a follow-up where an answer is thin. Waits longest.", "persona": "alex"},
-        {"id": "language", "title": "A language", "summary": "Thirteen to choose from, at your level. One gentle correction at a time.", "persona": "mei"},
-        {"id": "chat", "title": "Free talk", "summary": "Anything on your mind, quick and light, as with a friend on the phone.", "persona": "tomas"},
+        mode("interview", "Interview", "A job interview with feedback after every answer", "alex"),
+        mode("language", "Language", "Practise a language with a friend who speaks it", "mei"),
+        mode("chat", "Chat", "Free talk with an easy colleague", "tomas"),
     ],
     "personas": [
         {"id": "vera", "name": "Vera", "role": "Hiring manager, calm and exact"},
@@ -34,10 +51,10 @@ ABOUT: dict[str, Any] = {
         {"id": "tomas", "name": "Tomás", "role": "Conversation host, easy-going"},
     ],
     "languages": [
-        {"code": "en", "name": "English", "own": "English", "direction": "ltr", "ears": True, "voice": True},
-        {"code": "es", "name": "Spanish", "own": "Español", "direction": "ltr", "ears": False, "voice": True},
-        {"code": "zh", "name": "Chinese", "own": "中文", "direction": "ltr", "ears": False, "voice": True},
-        {"code": "ar", "name": "Arabic", "own": "العربية", "direction": "rtl", "ears": False, "voice": True},
+        language("en", "English", "English", ears=True),
+        language("es", "Spanish", "Español"),
+        language("zh", "Chinese", "中文"),
+        language("ar", "Arabic", "العربية", direction="rtl"),
     ],
     "topics": [
         {"id": "system_design", "title": "System design"},
@@ -129,9 +146,9 @@ EARLIER = [
     *whole_reply("i1", GREETING, None),
     {"type": "input_audio_buffer.speech_started", "audio_start_ms": 9000, "item_id": "i2"},
     {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 21000, "item_id": "i2"},
-    *said("i2", "Mostly because it was the part that every request touched, so when it was slow everything was slow.", "i1"),
+    *said("i2", BECAUSE, "i1"),
     *whole_reply("i3", QUESTION, "i2"),
-]  # fmt: skip
+]
 
 SPEAKS = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 30_000, "item_id": "i4"}
 PARTIAL = {
@@ -142,17 +159,23 @@ PARTIAL = {
 }
 ASKED = [*EARLIER, SPEAKS, floor("hearing"), *said("i4", ANSWER, "i3")]
 
+PAUSED = floor("paused", patience_ms=60_000, spent_ms=22_000, why="hanging")
+SPOKEN = [*ASKED, *reply_begins("i5", QUESTION, "i4"), *heard("i5", QUESTION, 9)]
+CANCELLED = {"id": "r-i5", "status": "cancelled", "status_details": {"reason": "turn_detected"}}
+CUT = [
+    floor("doubting", audible=True, ducked=True),
+    SPEAKS,
+    {"type": "response.done", "response": CANCELLED},
+    {"type": "output_audio_buffer.cleared", "response_id": "r-i5"},
+    {"type": "conversation.item.truncated", "item_id": "i5", "content_index": 0, "audio_end_ms": 2600},
+    floor("hearing"),
+]
+
 SCENES: dict[str, list[Event]] = {
     "listening": EARLIER,
     "hearing": [*EARLIER, SPEAKS, floor("hearing"), PARTIAL],
-    "pausing": [*EARLIER, SPEAKS, floor("hearing"), PARTIAL, floor("paused", patience_ms=60_000, spent_ms=22_000, why="hanging")],
+    "pausing": [*EARLIER, SPEAKS, floor("hearing"), PARTIAL, PAUSED],
     "thinking": [*ASKED, floor("answering")],
-    "speaking": [*ASKED, *reply_begins("i5", QUESTION, "i4"), *heard("i5", QUESTION, 9)],
-    "interrupted": [
-        *ASKED, *reply_begins("i5", QUESTION, "i4"), *heard("i5", QUESTION, 9), floor("doubting", audible=True, ducked=True), SPEAKS,
-        {"type": "response.done", "response": {"id": "r-i5", "status": "cancelled", "status_details": {"reason": "turn_detected"}}},
-        {"type": "output_audio_buffer.cleared", "response_id": "r-i5"},
-        {"type": "conversation.item.truncated", "item_id": "i5", "content_index": 0, "audio_end_ms": 2600},
-        floor("hearing"),
-    ],
-}  # fmt: skip
+    "speaking": SPOKEN,
+    "interrupted": [*SPOKEN, *CUT],
+}

@@ -68,6 +68,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Any]:
         )
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(10_000)
         if script:
             page.add_init_script(script)
         if storage:
@@ -242,7 +243,7 @@ def test_each_failure_of_the_microphone_has_its_words_and_a_call_all_the_same(
     assert page.inner_text("#notice h2") == words
     assert page.inner_text("#alarm") != ""
     assert page.evaluate("driver.call.parts.microphone") is None
-    page.click("text=Type instead >> nth=0")
+    page.click("[data-action=type-instead]")
     assert state_of(page) == "listening"
     assert page.evaluate("document.activeElement.id") == "typed"
 
@@ -251,7 +252,7 @@ def test_unprotected_address_says_why_there_is_no_microphone(open_page: Any) -> 
     page = open_page(script="Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
     enter(page, "listening")
     assert page.inner_text("#notice h2") == "No microphone on an unprotected page"
-    assert page.locator("#notice >> text=Try again").count() == 0
+    assert page.locator("[data-action=retry-mic]").count() == 0
 
 
 def test_microphone_that_is_allowed_later_makes_a_new_call(open_page: Any) -> None:
@@ -261,7 +262,7 @@ def test_microphone_that_is_allowed_later_makes_a_new_call(open_page: Any) -> No
         "navigator.mediaDevices.getUserMedia = MediaDevices.prototype.getUserMedia; "
         "driver.call.useMicrophone = async () => false"
     )
-    page.click("text=Try again")
+    page.click("[data-action=retry-mic]")
     page.evaluate("driver.dialled(2)")
     assert page.evaluate("driver.call.parts.microphone.kind") == "audio"
     assert page.evaluate("driver.calls[0].closed") is True
@@ -278,7 +279,7 @@ def test_sound_that_needs_a_click_asks_for_it(open_page: Any) -> None:
     }""")
     expect(page.locator("#notice")).to_contain_text("waits for a click")
     page.evaluate("delete document.getElementById('voice').play")
-    page.click("text=Click to hear")
+    page.click("[data-action=unblock]")
     expect(page.locator("#notice")).to_be_hidden()
 
 
@@ -298,7 +299,7 @@ def test_each_failure_to_connect_has_its_words(open_page: Any, fault: dict[str, 
     page.click("#go")
     expect(page.locator("#notice h2")).to_have_text(words)
     assert state_of(page) == "lost"
-    page.click("#notice >> text=End")
+    page.click("#notice [data-action=leave]")
     assert state_of(page) == "start"
 
 
@@ -332,30 +333,26 @@ def test_end_by_the_server_waits_for_the_last_word_and_counts_honestly(open_page
     expect(page.locator("body")).to_have_attribute("data-state", "ended")
     assert page.evaluate("document.activeElement.id") == "ended-title"
     assert "12 seconds you spoke" in page.inner_text("#glance")
-    assert "38 words of yours, in 2 turns; Alex had 3 turns" in page.inner_text("#glance")
+    assert "39 words of yours, in 2 turns; Alex had 3 turns" in page.inner_text("#glance")
     assert page.evaluate("driver.calls[0].closed") is True
 
 
 def test_choices_outlive_the_page(open_page: Any, address: str) -> None:
     page = open_page()
-    page.click("text=A language")
+    page.check("#modes input[value=language]")
     assert page.is_checked("input[value=mei]"), "the mode brings its own person"
     assert page.is_hidden("#topic-pick")
     page.select_option("#language", "ar")
     expect(page.locator("#language-note")).to_contain_text("type your answers")
-    page.click("text=Vera")
+    page.check("#people input[value=vera]")
     page.reload()
     expect(page.locator("#go")).to_be_enabled()
     assert page.is_checked("input[value=language]")
     assert page.is_checked("input[value=vera]")
     connect(page)
     viva = page.evaluate("driver.call.parts.viva")
-    assert (viva["mode"], viva["persona"], viva["language"], viva["topic"]) == (
-        "language",
-        "vera",
-        "ar",
-        None,
-    )
+    chosen = [viva[name] for name in ("mode", "persona", "language", "topic")]
+    assert chosen == ["language", "vera", "ar", None]
     tell(page, reply_begins("i1", "أهلا وسهلا", None))
     words = page.locator(".caption-words")
     assert (words.get_attribute("lang"), words.get_attribute("dir")) == ("ar", "rtl")

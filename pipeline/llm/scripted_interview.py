@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
 from pipeline.coach.content import Assessment, score
+from pipeline.coach.difficulty import level_after, level_shifted, next_question
 from pipeline.coach.questions import Question, bank
 from pipeline.languages import cue, fold, is_backchannel, language_of
 from pipeline.llm.scripted_feedback import after_follow_up, explained, feedback, limited, what_about
@@ -14,8 +14,6 @@ from pipeline.llm.scripted_state import State, pick, shuffled
 
 INTRODUCTION = "about_yourself.introduction"  # how interviews begin, where no topic was chosen
 HEARD_SHARE = 0.6  # of a question, from which on an answer to it can be meant
-EASIER_THAN_LEVEL = 0.4  # about 60 % of the answers succeed at that
-STEP = 0.7  # of "harder" and "easier"
 FOLLOW_UPS = 1  # of our own per question; what is missing after that is told, not asked
 PROMPTS = 1  # "tell me more" per question
 SHORT_QUESTION_WORDS = 15  # a longer one is an answer that begins like a question
@@ -141,10 +139,8 @@ def _probe(state: State, question: Question, found: Assessment) -> str | None:
 def _learn(state: State, question: Question, found: Assessment) -> None:
     """Moves the person's level by what they scored, and notes what worked."""
     if found.score is not None:
-        expected = 1 / (1 + math.exp(question.difficulty - state.theta))
-        moved = state.theta + (found.score - 1) / 4 - expected
-        moved = max(moved, state.theta) if found.unsure else moved
-        state.theta = round(min(max(moved, 0.5), 3.5), 3)
+        moved = level_after(state.theta, question.difficulty, found.score)
+        state.theta = max(moved, state.theta) if found.unsure else moved
         state.low = state.low + 1 if found.score <= 2 and not found.unsure else 0
         if found.score >= 4:
             state.good.append(found.covered[0].name if found.covered else question.points[0].name)
@@ -175,7 +171,7 @@ def _move(state: State, kind: str, questions: int) -> str:
             state, bank().questions[state.asked[-1]], _found(bank().questions[state.asked[-1]], state.answers)
         )
     if kind in ("harder", "easier"):
-        state.theta = min(max(state.theta + (STEP if kind == "harder" else -STEP), 0.5), 3.5)
+        state.theta = level_shifted(state.theta, harder=kind == "harder")
         state.ceiling = 3 if kind == "harder" else max(1, state.difficulty - 1)
     return _go_on(state, pick(state, kind), questions)  # done, skip, harder, easier
 
@@ -281,11 +277,8 @@ def _next_question(state: State) -> Question | None:
         max(1.0, min(state.ceiling, state.difficulty - 1 if state.low >= 2 else 3)) if state.difficulty else 3
     )
     order = shuffled([question.id for question in left], state.seed, topic)
-    target = state.theta - EASIER_THAN_LEVEL
-    chosen = min(
-        left,
-        key=lambda one: (one.difficulty > ceiling, abs(one.difficulty - target), order.index(one.id)),
-    )
+    chosen = next_question(left, state.theta, ceiling, order)
+    assert chosen is not None
     state.asked.append(chosen.id)
     return chosen
 

@@ -42,8 +42,8 @@ def partner(last: Message | None, heard: str, options: ReplyOptions) -> tuple[st
         heard: what the person said since.
     """
     chat = options.mode == "chat" and options.language == "en"
-    words = _bank()["chat_words"] if chat else _bank()[options.language]
     kind = "chat" if chat else ("interview" if options.mode == "interview" else "questions")
+    words = _words(kind, options.language)
     if last is None or last.note is None or last.note.get("partner") != kind:
         note = {
             "partner": kind,
@@ -61,6 +61,14 @@ def partner(last: Message | None, heard: str, options: ReplyOptions) -> tuple[st
     note = {**last.note, "asked": list(last.note["asked"]), "turn": last.note["turn"] + 1}
     stopping, note["stop_asked"] = bool(note.get("stop_asked")), False
     return _reply(note, words, kind, heard, last.text, options.language, stopping), note
+
+
+def _words(kind: str, language: str) -> Mapping[str, Any]:
+    """What is said in that kind of conversation; an interview is polite where politeness has its own words."""
+    words = _bank()[language]
+    if kind == "chat":
+        return {**words, **_bank()["chat_words"]}
+    return {**words, **_bank()["formal"].get(language, {})} if kind == "interview" else words
 
 
 def _reply(
@@ -82,7 +90,7 @@ def _reply(
     if asked == "stop":
         note["stop_asked"] = True
         note["ask_from"] = 0
-        return str(_bank()[language]["sure"])
+        return str(words["sure"])
     if asked == "wait":
         note["ask_from"] = 0
         return _of(note, known.say["take_your_time"], "take_your_time")
@@ -93,7 +101,7 @@ def _reply(
     to_me = kind == "chat" and BACK_TO_ME.search(fold(heard, language)) is not None
     if asked is None and _is_short(heard, language) and not note.get("more") and not to_me:
         note["more"] = True
-        return _asking(note, "", _of(note, _bank()[language]["more"], "more"), language)
+        return _asking(note, "", _of(note, words["more"], "more"), language)
     note["more"] = False
     reaction = "" if asked else _reaction(note, words, kind, heard)
     return _asking(note, reaction, _next(note, kind, language, heard if asked is None else ""), language)

@@ -147,6 +147,25 @@ async def test_interview_without_a_question_bank_asks_in_its_order():
     assert "Hábleme un poco de usted" in talk.note["ask"]
 
 
+@pytest.mark.parametrize(
+    ("language", "friendly"),
+    [
+        ("de", " dir dich du "),
+        ("fr", " toi te tu t'entendre "),
+        ("es", " contigo te tú "),
+        ("nl", " je jij jou "),
+    ],
+)
+async def test_interviewer_is_polite(language, friendly):
+    talk = await begun(language, "interview")
+    said = [talk.messages[-1].text]
+    for _ in range(8):
+        said.append(await talk.say(an_answer(language)))
+        said.append(await talk.say("a"))
+    words = set(" ".join(said).lower().replace(".", " ").replace(",", " ").replace("?", " ").split())
+    assert not words & set(friendly.split())
+
+
 async def test_chat_takes_up_what_was_said():
     talk = await begun("en", "chat")
     reply = await talk.say("I went to a concert with my band last night")

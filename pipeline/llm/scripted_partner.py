@@ -64,7 +64,7 @@ def partner(last: Message | None, heard: str, options: ReplyOptions) -> tuple[st
 
 
 def _words(kind: str, language: str) -> Mapping[str, Any]:
-    """What is said in that kind of conversation; an interview is polite where politeness has its own words."""
+    """What is said in that kind of conversation; in an interview politely, where that differs."""
     words = _bank()[language]
     if kind == "chat":
         return {**words, **_bank()["chat_words"]}

@@ -45,18 +45,21 @@ class Trunk:
         await self._until_ready()
 
     async def fork(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A new child's socket; close the writer to be rid of it. Raises ProviderError."""
-        await self._until_ready()
-        assert self._control is not None
-        ours, its = socket.socketpair()
-        with its:
-            try:
-                socket.send_fds(self._control, [b"f"], [its.fileno()])
-            except OSError as error:
-                ours.close()
-                raise self.crashed("its process died and is being started again") from error
-        ours.setblocking(False)
-        return await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+        """A new child's socket; close the writer to be rid of it. Raises ProviderError if it cannot start."""
+        while True:
+            await self._until_ready()
+            control = self._control
+            assert control is not None
+            ours, its = socket.socketpair()
+            with its:
+                try:
+                    socket.send_fds(control, [b"f"], [its.fileno()])
+                except OSError:  # it has just died, and will be ready again
+                    ours.close()
+                    self._ready.clear()
+                    continue
+            ours.setblocking(False)
+            return await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
 
     async def close(self) -> None:
         if self._keeper is not None:

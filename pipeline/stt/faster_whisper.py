@@ -207,6 +207,8 @@ class _Utterance:
             if self._decoding is not None:
                 await self._decoding
             self._out.put_nowait(None)
+        except Exception as error:  # the microphone's
+            self._out.put_nowait(error)
         finally:
             await self._drop()
 

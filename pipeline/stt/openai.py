@@ -101,6 +101,8 @@ class _Utterance:
             if self._request is not None:
                 await self._request
             self._out.put_nowait(None)
+        except Exception as error:  # the microphone's
+            self._out.put_nowait(error)
         finally:
             await self._drop()
 

@@ -123,15 +123,17 @@ class _Utterance:
             stretch = _Stretch(*await self._trunk.fork(), offset, mean)
             stretch.send(b"M", mean.encode())
             self._stretches.append(stretch)
-            stretch.reading = asyncio.create_task(self._read(stretch), name="pocketsphinx-read")
+            stretch.reading = asyncio.create_task(self._read(stretch, last), name="pocketsphinx-read")
         return self._stretches[-1]
 
-    async def _read(self, stretch: _Stretch) -> None:
+    async def _read(self, stretch: _Stretch, before: _Stretch | None) -> None:
         """Passes on what the stretch says, until it has ended."""
         try:
             async for line in stretch.reader:
                 said = json.loads(line)
                 stretch.take(said)
+                if before is not None and said["kind"] != "partial":
+                    await before.reading  # it had its pause long ago, so it is done unless all are late
                 if stretch is self._stretches[-1]:
                     self._out.put_nowait(self._transcript(said["kind"], said.get("sure", 0)))
             if not stretch.settled(self._full_pass):

@@ -23,7 +23,7 @@ ONSET = 104  # of 32768: -50 dBFS; what is below at the start or the end is sile
 LEAD_IN = RATE * 5 // 1000  # samples kept before the onset, so that it is not cut off
 
 VOICES: Mapping[str, str] = {
-    "en": "en-us", "es": "es", "fr": "fr-fr", "de": "de", "zh": "cmn", "hi": "hi", "ja": "ja", "ko": "ko",
+    "en": "en-us", "es": "es", "fr": "fr", "de": "de", "zh": "cmn", "hi": "hi", "ja": "ja", "ko": "ko",
     "pt": "pt-br", "ar": "ar", "ru": "ru", "it": "it", "nl": "nl",
 }  # fmt: skip
 
@@ -45,7 +45,9 @@ def create(settings: Settings) -> Voice:
 
 
 class Espeak:
-    """See `pipeline.providers.Voice`. `VoiceStyle.voice`: a variant, "+f3", or a whole name, "en-gb+m3"."""
+    """See `pipeline.providers.Voice`. `VoiceStyle.voice`: a variant, "+f3", or a whole name, "en-us+m3".
+
+    A name that espeak-ng does not know (a client may ask for "alloy") gives the language's own voice."""
 
     name = NAME
     detail = "espeak-ng, on this server"
@@ -72,7 +74,7 @@ class Espeak:
         try:
             request = {
                 "text": text,
-                "voice": voice_name(language, style.voice),
+                "voices": [voice_name(language, style.voice), VOICES[language]],  # the first that there is
                 "rate": round(min(450, max(80, self._words_per_minute * style.rate))),
                 "pitch": pitch_parameter(style.pitch),
             }

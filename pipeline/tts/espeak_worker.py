@@ -1,10 +1,10 @@
 """Speaks through libespeak-ng, in a process of its own: the library is GPL-3 and all its state is global.
 
-One forked child (`pipeline.forking`) speaks one phrase. In: one JSON line {"text", "voice", "rate" (words a
-minute), "pitch" (0..99)}. Out: frames of `FRAME` and payload, in the order in which they are heard:
-b"M" JSON list of marks [sample, kind, ...] of the sound that follows: [at, "word", start, length] in
-characters of the text, [at, "phoneme", mnemonic];  b"S" sound, int16;  b"E" JSON {} when all is said, or
-{"error": ...}. The sound's rate is 22,050 Hz, as that of all of espeak-ng's own voices.
+One forked child (`pipeline.forking`) speaks one phrase. In: one JSON line {"text", "voices" (the first that
+there is), "rate" (words a minute), "pitch" (0..99)}. Out: frames of `FRAME` and payload, in the order in
+which they are heard: b"M" JSON list of marks of the sound that follows, [sample, "word", start, length] in
+characters of the text and [sample, "phoneme", mnemonic]; b"S" sound, int16; b"E" JSON, {} when all is said,
+or {"error": ...}. The sound's rate is 22,050 Hz, as that of all of espeak-ng's own voices.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def speak(library: Any, server: socket.socket) -> None:
         return int(gone)  # 1: stop
 
     library.espeak_SetSynthCallback(take)
-    if library.espeak_SetVoiceByName(request["voice"].encode()) != 0:
-        say(b"E", json.dumps({"error": f"has no voice “{request['voice']}”"}).encode())
+    if not any(library.espeak_SetVoiceByName(name.encode()) == 0 for name in request["voices"]):
+        say(b"E", json.dumps({"error": f"has no voice “{request['voices'][-1]}”"}).encode())
         return
     library.espeak_SetParameter(RATE, request["rate"], 0)
     library.espeak_SetParameter(PITCH, request["pitch"], 0)

@@ -134,6 +134,7 @@ def _visible(text: str) -> Iterator[tuple[str, bool]]:
 # ------------------------------------------------------------------ signs and words
 
 _UNSPACED = ("zh", "ja")
+_BEFORE_NUMBERS = ("No.", "Nr.", "n°")
 _UNGLUED = ("zh", "ja", "ko")  # a unit may be followed by a letter of the language
 
 _EMOJI = (
@@ -269,4 +270,6 @@ def _alternatives(table: dict[str, str]) -> str:
 def _standing_alone(word: str) -> str:
     before = r"(?<!\w)" if word[0].isalnum() else ""
     after = r"(?=\s)" if word[-1] == "/" else r"(?!\w)"
+    if word in _BEFORE_NUMBERS:
+        after = r"(?=\s?\d)"  # "No." is a sentence, too
     return before + re.escape(word) + after

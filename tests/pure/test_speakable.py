@@ -38,6 +38,7 @@ LANGUAGES = Language.__args__  # type: ignore[attr-defined]
         ("Year 1999 and 42 cats", "Year 1999 and 42 cats"),
         ("Don't say “no” (yet).", "Don't say “no” (yet)."),
         ("```python\nx = 1\n```", ""),
+        ("No. 5 is alive. No.", "number 5 is alive. No."),
         ("🎉", ""),
         ("***", ""),
         ("", ""),

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import openai
-
 from pipeline.errors import ProviderError, Stage
 from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSettings, Settings
 
@@ -38,6 +36,8 @@ class Account:
         kinds: Sequence[str],
         other_kinds: Sequence[str] = (),
     ) -> None:
+        import openai  # here and below: 0.6 s that a start without a key does not need
+
         self.model = own.model
         base_url = own.base_url or settings.secrets.openai_base_url or ""
         self.hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
@@ -58,6 +58,8 @@ class Account:
 
     async def start(self) -> None:
         """Asks for the models there are. Raises ProviderError if ours is none of them."""
+        import openai
+
         try:
             self._models = [model.id async for model in self.client.models.list()]
         except (openai.PermissionDeniedError, openai.NotFoundError):
@@ -76,6 +78,8 @@ class Account:
 
     def translated(self, error: Exception) -> ProviderError:
         """Whatever the SDK or its HTTP library raised, without the key in it."""
+        import openai
+
         if isinstance(error, ProviderError):
             return error
         match error:

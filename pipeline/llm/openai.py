@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
-
-import openai
-from openai import AsyncStream
-from openai.types.chat import ChatCompletionChunk
+from typing import TYPE_CHECKING, Any
 
 from pipeline import openai_account
 from pipeline.errors import ProviderError
 from pipeline.providers import Message, Note, ReplyOptions, Token, Usage
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import openai
+    from openai import AsyncStream
+    from openai.types.chat import ChatCompletionChunk
 
 NAME = openai_account.NAME
 REASONING = re.compile(r"^(o\d|gpt-5(?!.*chat))")  # models that think first and take no temperature
@@ -94,6 +95,8 @@ class OpenAIMind:
         self, messages: Sequence[Message], options: ReplyOptions
     ) -> AsyncStream[ChatCompletionChunk]:
         """Begins the stream; leaves out what the server says it does not know, and tries again."""
+        import openai
+
         for _ in range(RETRIES):
             request = self._request(messages, options)
             try:

@@ -114,8 +114,9 @@ class Decoder(Protocol):
         """One packet to int16 mono (n,) at `rate`. What is not Opus is concealed for 20 ms; never raises."""
 
     def conceal(self, samples: int, next_payload: bytes | None = None) -> np.ndarray:
-        """What was lost: int16 (samples,), guessed from what was heard before; whole 2.5 ms at `rate`. Its end
-        is taken from the redundancy in `next_payload`, where there is any (RFC 6716 §2.1.7)."""
+        """What was lost: int16 (samples,), guessed from what was heard before; whole 2.5 ms at `rate`.
+
+        Its end is taken from the redundancy in `next_payload`, where there is any (RFC 6716 §2.1.7)."""
 
 
 class LibopusDecoder:

@@ -225,12 +225,7 @@ def _words(language: str) -> _Words:
     table = tables.get(language) or tables["en"]
     signs = _alternatives(table["signs"])
     currency = _alternatives(table["currency"])
-    short = "|".join(
-        (r"(?<!\w)" if word[0].isalnum() else "")
-        + re.escape(word)
-        + (r"(?!\w)" if word[-1] != "/" else r"(?=\s)")
-        for word in sorted(table["short"], key=len, reverse=True)
-    )
+    short = "|".join(_standing_alone(word) for word in sorted(table["short"], key=len, reverse=True))
     apart = r"(?![^\W\d_])" if language not in _UNGLUED else ""
     pattern = "|".join(
         part

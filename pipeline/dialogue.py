@@ -17,11 +17,14 @@ class Dialogue:
     def __init__(self) -> None:
         self.items: list[Item] = []
 
+    def get(self, item_id: str) -> Item | None:
+        return next((item for item in self.items if item.id == item_id), None)
+
     def find(self, item_id: str) -> Item:
         """Raises CallError."""
-        for item in self.items:
-            if item.id == item_id:
-                return item
+        item = self.get(item_id)
+        if item is not None:
+            return item
         raise CallError("item_not_found", f"there is no item {item_id!r} in this conversation", "item_id")
 
     def before(self, item_id: str) -> str | None:

@@ -24,7 +24,7 @@ class Hearing:
     Args:
         spawn: starts a task in the call's group.
         on_words: news of the recogniser.
-        on_failed: it failed, or has said all that it owes.
+        on_over: it has said all that it owes, or failed.
     """
 
     def __init__(
@@ -134,4 +134,5 @@ class Hearing:
         except ProviderError as error:
             utterance.failed = error
             self._emit(ev.Trouble(error.stage, error.code, error.message))
+        utterance.over = True
         self._on_over(utterance)

@@ -34,7 +34,8 @@ class Utterance:
         self.interrupted = False  # it broke into a reply
         self.ended_ms = started_ms  # of the microphone's clock, its last voiced sample
         self.failed: ProviderError | None = None
-        self._before = ""  # words of the same turn in front of it, see `continues`
+        self.over = False  # the recogniser has said all that it owes, or failed
+        self.before: Utterance | None = None  # the same turn's first part, see `continues`
         self.voiced_ms = 0
         self.longest_pause_ms = 0  # that turned out to be inside it
         self.text = ""  # newest
@@ -72,16 +73,23 @@ class Utterance:
         return self._pauses > 0 and self._answered == self._pauses
 
     def continues(self, before: Utterance, pause_ms: int) -> None:
-        """A reply to `before` was withdrawn: this is the same turn's second half, after that pause."""
+        """A reply to `before` was withdrawn: this is the same turn's second half, after that pause.
+
+        Words of the first half may still be on their way."""
         self.longest_pause_ms = max(before.longest_pause_ms, pause_ms)
-        self._before = before.words
+        self.before = before
         self.started_ms = before.started_ms
         self.voiced_ms += before.voiced_ms
 
+    def includes(self, other: Utterance) -> bool:
+        """Whether `other` is this, or an earlier part of the same turn."""
+        return other is self or (self.before is not None and self.before.includes(other))
+
     def join(self, text: str) -> str:
         """`text` behind what the turn began with."""
+        before = self.before.words if self.before is not None else ""
         space = "" if self._language in ("zh", "ja") else " "
-        return self._before + (space if self._before and text else "") + text
+        return before + (space if before and text else "") + text
 
     def shown(self, transcript: Transcript) -> Transcript:
         """The transcript of the whole turn, for captions; what is final is sure."""

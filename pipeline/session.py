@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from pipeline import events as ev
 from pipeline import modes, turns
-from pipeline.air import Air
-from pipeline.answers import Answer, Answers, Preparation
+from pipeline.answering import Answering
+from pipeline.answers import Answers
 from pipeline.audio import AudioChunk
-from pipeline.dialogue import INTERRUPTED, Dialogue
+from pipeline.dialogue import Dialogue
 from pipeline.errors import CallError
 from pipeline.gate import Gate
 from pipeline.habit import Encouragement, Idle, PauseHabit
@@ -28,16 +28,13 @@ from pipeline.items import Item, Role, new_id
 from pipeline.languages import fold, is_backchannel, starts_with_interrupt
 from pipeline.listening import Utterance
 from pipeline.patience import judge, patience_ms
-from pipeline.providers import Message, Mind, Recognizer, Transcript, Voice
+from pipeline.providers import Mind, Recognizer, Transcript, Voice
 from pipeline.settings import CallSettings, PatienceSettings, Settings
 from pipeline.silero import SileroModel, SileroStream
-from pipeline.timeline import Timeline
 from pipeline.turns import Phase, Turns
 
-FULL_WITHIN_S = 2.5  # how long an answer waits for the recogniser's better pass
-WORDLESS_MS = 700  # voice of that length without a word in it deserves "I didn't catch that"
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
-MURMUR_DB = -9.0  # an "mhm" is softer than an answer
+MURMUR = "Mm-hm."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,6 @@ class Session:
         self.id = session_id or new_id("sess")
         self.call = call
         self._ears = parts.ears
-        self._wants_full = parts.mind.wants_full and parts.ears.full_pass
         self._settings = settings
         self._turns = Turns(settings.turns)
         self._dialogue = Dialogue()
@@ -71,20 +67,23 @@ class Session:
             gate, parts.ears, self._spawn, self._emit, self._transcribed, self._recogniser_over
         )
         seed = zlib.crc32(self.id.encode())
-        self._answers = Answers(
-            parts.mind, parts.voice, self._dialogue, settings, self._spawn, self._clock, seed
+        self._answering = Answering(
+            Answers(parts.mind, parts.voice, self._dialogue, settings, self._spawn, self._clock, seed),
+            self._dialogue,
+            settings,
+            wants_full=parts.mind.wants_full and parts.ears.full_pass,
+            call=lambda: self.call,
+            held=lambda: self._turns.held,
+            handle=self._handle,
+            emit=self._emit,
+            clock=self._clock,
         )
-        self._prepared = Preparation()
-        self._air = Air(self._dialogue, self._emit, self._reply_audible, self._reply_over)
-        self._timeline = Timeline()
+        self._air = self._answering.air
         self._habit = PauseHabit()
         self._idle = Idle((), 0)
         self._encouragement = Encouragement()
         self._listener: Callable[[ev.Event], None] | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._awaited: Utterance | None = None  # spoken, its words still owed
-        self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
-        self._timer: asyncio.TimerHandle | None = None
         self._floor: ev.FloorChanged | None = None
         self._greeted = False
         self.update({})
@@ -103,7 +102,7 @@ class Session:
                 await asyncio.get_running_loop().create_future()
         finally:
             self._group = None
-            self._stop_timer()
+            self._answering.stop_timer()
 
     def attach(self, listener: Callable[[ev.Event], None] | None) -> None:
         """Events go to `listener` from now on (None: nowhere)."""
@@ -134,13 +133,11 @@ class Session:
         hearing, before = self._hearing, self._hearing.utterance
         self._handle(hearing.sense(chunk.samples))
         hearing.note_voice()
-        if (
-            hearing.utterance is not None and hearing.utterance is before
-        ):  # a new one has this in its pre-roll
+        if hearing.utterance is before:  # a new one has this in its pre-roll
             hearing.feed(chunk.samples)
         if self._turns.phase is Phase.PAUSED:
-            if self._prepared.is_due(hearing.silence_ms):
-                self._prepare()
+            if hearing.utterance is not None:
+                self._answering.prepare_if_due(hearing.utterance, hearing.silence_ms)
             self._encourage()
         self._mind_the_silence()
 
@@ -153,7 +150,7 @@ class Session:
             self._idle.floor_taken()
         elif self.items and self._idle.due(self._hearing.now_ms):
             self._handle(turns.ReplyAsked())
-            self._on_air(self._answers.words(self.call, "nudge"))
+            self._answering.say("nudge")
 
     def _encourage(self) -> None:
         """A listener's "mhm" in a long answer."""
@@ -163,15 +160,10 @@ class Session:
             return
         now, silence = self._hearing.now_ms, self._hearing.silence_ms
         if self._encouragement.fits(now, now - utterance.started_ms, silence, t.patience_ms - silence):
-            self._spawn(self._murmur(), "murmur")
+            self._spawn(self._answering.murmur(MURMUR, self._person_speaks), "murmur")
 
-    async def _murmur(self) -> None:
-        aside = self._answers.text(self.call, "Mm-hm.")
-        if aside.task is not None:
-            await aside.task
-        aside.reply.playout.duck(MURMUR_DB)
-        if self._turns.phase in (Phase.PAUSED, Phase.HEARING):
-            self._air.murmur(aside.reply.playout)
+    def _person_speaks(self) -> bool:
+        return self._turns.phase in (Phase.PAUSED, Phase.HEARING)
 
     def read(self, count: int) -> np.ndarray | None:
         """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
@@ -191,13 +183,13 @@ class Session:
             case turns.Finalise():
                 self._finalise()
             case turns.GoOn():
-                self._prepared.drop()
+                self._answering.unprepare()
                 if self._hearing.utterance:
                     self._hearing.utterance.go_on(self._turns.last_pause_ms)
             case turns.EndUtterance(why, judged):
                 self._end_utterance(why, judged)
             case turns.DropUtterance():
-                self._prepared.drop()
+                self._answering.unprepare()
                 self._hearing.drop()
             case turns.BecomeTurn():
                 self._hearing.become_turn(interrupted=False)
@@ -233,7 +225,7 @@ class Session:
         if utterance is None:
             return
         utterance.pause()
-        self._timeline.begin(paused=self._clock())
+        self._answering.timeline.begin(paused=self._clock())
         if self._turns.phase is Phase.PAUSED:
             self._judge(utterance)  # by the words so far; again when the transcript is final
 
@@ -251,25 +243,25 @@ class Session:
 
     def _transcribed(self, utterance: Utterance, transcript: Transcript) -> None:
         """A recogniser's news."""
-        if utterance is self._awaited:
-            if self._known(utterance):
-                self._give_answer(utterance)
-        elif utterance is self._hearing.utterance and utterance.over_reply:
+        current = self._hearing.utterance
+        if self._answering.words_came(utterance) or current is None or not current.includes(utterance):
+            return
+        if current.over_reply:
             self._weigh_words(transcript)
-        elif utterance is self._hearing.utterance:
+            return
+        if utterance is current:
             self._emit(ev.Partial(utterance.item_id, utterance.shown(transcript)))
-            if transcript.kind == "partial" or self._turns.phase is not Phase.PAUSED:
-                return
-            self._timeline.stamp("final", self._clock())
-            if transcript.kind == "final":
-                self._judge(utterance)
-            if self._known(utterance):
-                self._plan_preparation()
+        if transcript.kind == "partial" or self._turns.phase is not Phase.PAUSED:
+            return
+        self._answering.timeline.stamp("final", self._clock())
+        if transcript.kind == "final":
+            self._judge(current)
+        if self._answering.known(current):
+            t = self._turns
+            self._answering.plan(t.patience_ms, t.why, current, self._hearing.silence_ms)
 
     def _recogniser_over(self, utterance: Utterance) -> None:
-        """It failed, or has said all that it owes: nothing better will come."""
-        if utterance is self._awaited:
-            self._give_answer(utterance)
+        self._answering.words_came(utterance)
 
     def _weigh_words(self, transcript: Transcript) -> None:
         """Speech over a reply: does it want the floor?"""
@@ -283,167 +275,24 @@ class Session:
             interrupts = said and not is_backchannel(text, language)
         self._handle(turns.WordsOverReply(interrupts, settled=transcript.kind != "partial"))
 
-    def _known(self, utterance: Utterance) -> bool:
-        """Its words are as good as they will get for an answer."""
-        if utterance.failed is not None:
-            return True
-        if utterance.final is None:
-            return False
-        better = self._wants_full and self.call.mode == "interview" and bool(utterance.final.text)
-        return utterance.full is not None or not better
-
     def _end_utterance(self, why: str, judged: str) -> None:
         silence_ms = self._turns.spent_ms
         utterance = self._hearing.end()
         utterance.ended_ms = self._hearing.now_ms - silence_ms
         self._habit.answered(utterance.longest_pause_ms)
-        self._timeline.end_of_speech(self._clock(), silence_ms, why, judged)
-        item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
-        item.audio_ms = int(1000 * utterance.seconds)
-        previous = self._dialogue.add(item)
-        self._emit(ev.SpeechStopped(item.id, utterance.ended_ms))
-        self._emit(ev.Committed(item.id, previous))
-        self._emit(ev.ItemAdded(item, previous))
-        self._emit(ev.ItemDone(item, previous))
-        self._awaited = self._answered = utterance
-        if self._known(utterance):
-            self._give_answer(utterance)
-        else:
-            bound_s = self._settings.turns.no_words_after_ms / 1000
-            if utterance.final is not None:  # only the better pass is missing
-                bound_s = min(bound_s, FULL_WITHIN_S)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(bound_s, self._give_answer, utterance)
-
-    # -------------------------------------------------------------- answer
-
-    def _plan_preparation(self) -> None:
-        t = self._turns
-        wanted = self._settings.turns.speculate and self.call.turn_detection.create_response
-        if wanted and t.patience_ms is not None:
-            self._prepared.plan(t.patience_ms, t.why, self._clock())
-            if self._prepared.is_due(self._hearing.silence_ms):
-                self._prepare()
-
-    def _prepare(self) -> None:
-        utterance = self._hearing.utterance
-        if utterance is None:
-            return
-        text = utterance.words
-        if not fold(text, self.call.language) or self._prepared.holds(text):
-            return
-        said = Message("user", (INTERRUPTED if utterance.interrupted else "") + text)
-        self._prepared.put(self._answers.begin(self.call, said=text, ahead=said), self._clock())
-
-    def _give_answer(self, utterance: Utterance) -> None:
-        """The person's turn is over and its words are known (or never will be)."""
-        if self._awaited is not utterance:
-            return
-        self._awaited = None
-        self._stop_timer()
-        text = utterance.words
-        self._keep_words(utterance)
-        self._timeline.stamp("final", self._clock())
-        if not fold(text, self.call.language):
-            self._prepared.drop()
-            self._dialogue.remove(utterance.item_id)
-            self._emit(ev.ItemDeleted(utterance.item_id))
-            if utterance.voiced_ms < WORDLESS_MS and utterance.failed is None:
-                self._no_answer()
-            else:
-                self._on_air(self._answers.words(self.call, "not_caught"))
-        elif not self.call.turn_detection.create_response:
-            self._prepared.drop()
-            self._no_answer()
-        else:
-            answer = self._prepared.take(text)
-            self._timeline.note(prepared=answer is not None)
-            if answer is None:
-                answer = self._answers.begin(self.call, said=text)
-            answer.to = utterance.item_id
-            self._on_air(answer)
-
-    def _keep_words(self, utterance: Utterance) -> None:
-        item = self._dialogue.find(utterance.item_id)
-        item.text = utterance.words
-        if utterance.failed is not None and not item.text:
-            self._emit(ev.TranscriptionFailed(item.id, utterance.failed.message))
-        else:
-            self._emit(ev.Transcribed(item.id, item.text, utterance.seconds))
-
-    def _no_answer(self) -> None:
-        self._answered = None
-        self._handle(turns.ReplyEnded())
-
-    def _on_air(self, answer: Answer) -> None:
-        self._timeline.stamp("released", self._clock())
-        self._air.put(answer, held=self._turns.held)
-
-    def _reply_audible(self) -> None:
-        self._timeline.stamp("first_sample", self._clock())
-        self._handle(turns.ReplyAudible())
-
-    def _reply_over(self, answer: Answer) -> None:
-        self._answered = None
-        self._measured(answer)
-        self._handle(turns.ReplyEnded())
-        note = answer.reply.note
-        if note and "ended" in note:
-            self._emit(ev.Ended(str(note["ended"])))
+        self._answering.turn_ended(utterance, why, judged, silence_ms)
 
     def _interrupt(self) -> None:
-        self._stop_waiting()
-        self._answered = None
         answer = self._air.answer
         self._hearing.become_turn(interrupted=answer is not None and answer.audible)
-        self._cut("turn_detected")
-
-    def _cut(self, reason: str) -> None:
-        answer = self._air.cut(reason)
-        if answer is not None:
-            item = answer.item
-            self._timeline.note(interrupted_after_words=len((item.text or "").split()))
-            self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
-            self._measured(answer)
+        self._answering.cut("turn_detected")
 
     def _withdraw(self) -> None:
-        """It was not their end: no trace of the reply, and what they say continues the same turn."""
-        before, self._answered = self._answered, None
-        self._stop_waiting()
-        answer = self._air.cut("turn_detected")
-        if answer is not None:
-            self._forget(answer.item.id)
-        self._prepared.drop()
-        self._timeline.note(withdrawn=True)
+        before = self._answering.withdraw()
         if before is not None and self._hearing.utterance is not None:
-            self._forget(before.item_id)
-            self._hearing.stop(before)
             pause_ms = self._hearing.utterance.started_ms - before.ended_ms
             self._hearing.utterance.continues(before, pause_ms)
             self._hearing.become_turn(interrupted=before.interrupted)
-
-    def _forget(self, item_id: str) -> None:
-        self._dialogue.remove(item_id)
-        self._emit(ev.ItemDeleted(item_id))
-
-    def _stop_waiting(self) -> None:
-        """For words that are still owed: what came of them is kept."""
-        self._stop_timer()
-        awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            self._keep_words(awaited)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _measured(self, answer: Answer) -> None:
-        if answer.to is not None:
-            self._timeline.note(wasted_tokens=self._prepared.wasted_tokens)
-            self._prepared.wasted_tokens = 0
-            figures = self._timeline.figures(answer.reply.stamps)
-            self._emit(ev.TurnMeasured(answer.to, answer.response_id, figures))
 
     # ------------------------------------------------------------- commands
 
@@ -490,10 +339,7 @@ class Session:
         speaking = self._turns.phase is not Phase.LISTENING
         self._handle(turns.ReplyAsked())
         if not speaking:  # else what was being said has become the turn to answer
-            self._timeline.begin()
-            answer = self._answers.begin(self.call, instructions=instructions)
-            answer.metadata = metadata
-            self._on_air(answer)
+            self._answering.begin(metadata, instructions)
 
     def cancel(self, response_id: str | None = None) -> None:
         """Ends the reply being given. Raises CallError if there is none."""
@@ -505,8 +351,7 @@ class Session:
     def clear_output(self) -> None:
         """Silences the reply and truncates its item to what was heard."""
         if self._air.answer is not None:
-            self._answered = None
-            self._cut("client_cancelled")
+            self._answering.cut("client_cancelled")
             self._handle(turns.ReplyEnded())
 
     def commit(self) -> None:
@@ -544,7 +389,8 @@ class Session:
         """Raises CallError."""
         if self._air.answer is not None and self._air.answer.item.id == item_id:
             self.clear_output()
-        self._forget(item_id)
+        self._dialogue.remove(item_id)
+        self._emit(ev.ItemDeleted(item_id))
 
     def repeat(self) -> None:
         """Says the last reply once more (nothing new in the history). Raises CallError."""
@@ -555,6 +401,4 @@ class Session:
         if self._turns.phase is not Phase.LISTENING:
             raise CallError("busy", "not while you speak")
         self._handle(turns.ReplyAsked())
-        answer = self._answers.text(self.call, last.text.strip())
-        answer.passing = True
-        self._on_air(answer)
+        self._answering.repeat(last.text.strip())

@@ -8,6 +8,7 @@ import fractions
 import gc
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -16,12 +17,15 @@ import psutil
 import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
+from pipeline.settings import Settings
+from pipeline.tts import espeak
 from server.peer import Peer
 from tests.real.served import CALLS, Caller, Served, caller, served, udp_sockets, until
 from tests.session.call import Ears, Mind, Voice
 from tests.sounds import silence, speech
 
 QUESTION = "what is a cache"
+FACES = {"rest", "MBP", "FV", "TH", "S", "EE", "EH", "AH", "OH", "OO"}
 
 pytestmark = pytest.mark.real
 
@@ -163,14 +167,19 @@ async def test_a_client_that_only_listens_gets_a_call() -> None:
 
 
 async def test_mouth_shapes_come_over_their_own_channel_with_the_time_of_the_sound() -> None:
-    async with served(voice=Voice(), mind=Mind(["Hello there."])) as server, caller(server) as one:
+    async with served(voice=espeak.create(Settings())) as server, caller(server) as one:
         await one.until("session.created")
         one.send("session.update", session={"viva": {}})
         await one.until("output_audio_buffer.stopped")
+        assert one.shapes
+        stamps = [message["rtp"] for message in one.shapes]
+        assert all((later - stamp) % 2**32 < 48_000 * 10 for stamp, later in pairwise(stamps))
         for message in one.shapes:
             assert set(message) == {"rtp", "shapes"}
-            assert 0 <= message["rtp"] < 2**32
-            assert all(len(shape) == 3 for shape in message["shapes"])
+            for at_ms, shape, weight in message["shapes"]:
+                assert 0 <= at_ms < 10_000
+                assert shape in FACES
+                assert 0 <= weight <= 1
 
 
 # ------------------------------------------------------------------ ends

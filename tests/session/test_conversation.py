@@ -327,15 +327,15 @@ def test_the_chat_partner_does_not_murmur_by_default() -> None:
 def test_words_still_on_their_way_when_speech_goes_on_are_not_lost() -> None:
     first, second = QUESTION, "i mean in a browser"
     end = 500 + length_ms(first)
-    ears = Ears([[first], [second]], delay_ms=900)
-    call = Call(ears, Mind(["I see."]), Voice(), speech(500, first), speech(end + 450, second)).run(9_000)
+    ears = Ears([[first], [second]], delay_ms=1_200)
+    call = Call(ears, Mind(["I see."]), Voice(), speech(500, first), speech(end + 900, second)).run(9_000)
     assert call.texts() == [("user", f"{first} {second}"), ("assistant", "I see.")]
 
 
 def test_an_item_the_client_deletes_while_its_words_are_awaited_ends_nothing() -> None:
     ears = Ears([[QUESTION]], delay_ms=1_500)
     call = Call(ears, Mind(["I see."]), Voice(), speech(500, QUESTION))
-    call.at(500 + length_ms(QUESTION) + 600, lambda session: session.delete(session.items[0].id))
+    call.at(500 + length_ms(QUESTION) + 900, lambda session: session.delete(session.items[0].id))
     call.run(6_000)
     assert call.texts() == [("assistant", "I see.")]
     assert not call.of(ev.Transcribed)

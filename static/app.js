@@ -41,6 +41,7 @@ export class App {
     bindControls(this);
     this.settings.addEventListener('change', ({ detail }) => this.#applySetting(detail.name));
     for (const name of ['theme', 'layout', 'captions', 'captionSize', 'readAloud', 'panel']) this.#applySetting(name);
+    addEventListener('online', () => { if (this.model.link === 'lost') this.redial(); });
     this.startPage.load();
     this.check.begin();
     this.frame = this.frame.bind(this);
@@ -236,8 +237,9 @@ export class App {
     Object.assign(this, { person: persona, language });
     this.stage.setPerson(persona, language);
     this.transcript.setLanguage(language.code, language.direction);
-    $('where-mode').textContent = mode.title;
-    $('where-topic').textContent = topic?.title ?? (mode.id === 'language' ? language.name : '');
+    const about = topic?.title ?? (mode.id === 'language' ? language.name : '');
+    $('where-mode').textContent = about && mode.title;
+    $('where-topic').textContent = about || mode.title;
     $('call-title').textContent = `${mode.title} with ${persona.name}`;
   }
 

@@ -124,16 +124,15 @@ export class StartPage {
   }
 
   #engines() {
-    const { providers, ready } = this.about;
+    const { providers } = this.about;
     const list = $('engines').querySelector('dl');
     list.replaceChildren(...providers.flatMap((one) => {
       const what = make('dd');
       what.append(make('b', '', one.name), one.detail ? ` ${one.detail}` : '');
       if (!one.ready) what.append(' ', make('span', one.error ? 'bad' : 'loading', one.error ? `Not working: ${one.error}` : 'Loading…'));
-      if (one.why) what.append(make('small', '', one.why));
       return [make('dt', '', STAGES[one.stage] ?? one.stage), what];
     }));
-    if (!ready && !this.opened) { $('engines').open = true; this.opened = true; }
+    $('engines').querySelector('ul').replaceChildren(...providers.map((one) => make('li', '', `${STAGES[one.stage] ?? one.stage}: ${one.why}`)));
   }
 
   #button() {

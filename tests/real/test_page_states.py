@@ -184,6 +184,18 @@ def test_mute_silences_the_track_and_says_so(open_page: Any) -> None:
     assert (state_of(page), page.evaluate(enabled)) == ("listening", True)
 
 
+def test_camera_is_switched_off_and_on_within_the_call(open_page: Any) -> None:
+    page = open_page()
+    enter(page, "listening")
+    expect(page.locator("#self-note")).to_be_hidden()
+    page.click("#camera")
+    expect(page.locator("#self-note")).to_have_text("Camera is off")
+    expect(page.locator("#self-note")).to_be_visible()
+    page.click("#camera")
+    expect(page.locator("#self-note")).to_be_hidden()
+    assert page.get_attribute("#camera", "aria-pressed") == "true"
+
+
 def test_space_held_talks_while_muted(open_page: Any) -> None:
     page = open_page()
     enter(page, "listening")

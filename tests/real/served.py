@@ -1,4 +1,4 @@
-"""The server on a port of its own, real but for the three providers; and a client that calls it."""
+"""The server on a port of its own, real but for the three providers, or wholly; and a client to call it."""
 
 from __future__ import annotations
 
@@ -70,8 +70,10 @@ async def served(
     page: Path | None = None,
     settings: Settings | None = None,
     call: Json | None = None,
+    embedded: bool = False,
     **server: Any,
 ) -> AsyncIterator[Served]:
+    """Args: embedded: with the providers that a machine without any key has, in place of fake ones."""
     chosen = [
         Chosen("stt", "fake", "for a test", ears or Ears([])),
         Chosen("llm", "fake", "for a test", mind or Mind(["Hello there."])),
@@ -83,7 +85,7 @@ async def served(
         settings or Settings(),
         None,
     )
-    engines = Engines(config.pipeline, chosen)
+    engines = Engines(config.pipeline, () if embedded else chosen)
     worker = MediaWorker(config, engines)
     guard = Guard(config.server.allowed_hosts, config.server.allowed_origins)
     runner = web.AppRunner(application(config, engines, worker, guard, page))

@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.tts import espeak
 from server.peer import Peer
 from tests.real.served import CALLS, Caller, Served, caller, served, udp_sockets, until
-from tests.session.call import Ears, Mind, Voice
+from tests.session.call import Ears, Mind
 from tests.sounds import silence, speech
 
 QUESTION = "what is a cache"
@@ -84,6 +84,24 @@ async def test_speech_is_heard_answered_and_shown_on_the_wire() -> None:
         ]
         words = [event["text"] for event in one.events if event["type"] == "viva.word"]
         assert "".join(words).split() == ["A", "small", "fast", "store."]
+
+
+async def test_with_all_that_is_embedded_a_spoken_answer_is_understood_and_replied_to_aloud() -> None:
+    said = "i would put a cache in front of the database"
+    microphone = Microphone(np.concatenate([silence(500), speech(said), silence(20_000)]))
+    call = {"mode": "interview", "greet": False, "topic": "system_design"}
+    async with (
+        served(embedded=True, call=call) as server,
+        caller(server, audio=microphone) as one,
+    ):
+        await one.until("session.created")
+        one.send("session.update", session={"viva": {"greet": False}})
+        heard = await one.until("conversation.item.input_audio_transcription.completed", 20)
+        assert len(set(said.split()) & set(heard["transcript"].split())) >= 6, heard["transcript"]
+        await one.until("output_audio_buffer.started")
+        assert await loudest(one.pc.getReceivers()[0].track, 5.0) > 1000
+        await one.until("response.output_audio_transcript.delta")
+        await until(lambda: bool(one.shapes))
 
 
 class Microphone(MediaStreamTrack):

@@ -261,9 +261,10 @@ async def test_openai_sends_what_is_asked_and_streams_what_comes(vendor: OpenAIS
 
 
 async def test_openai_trims_the_silence_before_the_words(vendor: OpenAIServer, hosted: Voice) -> None:
-    vendor.sound = b"\0\0" * 9000 + vendor.sound
+    tone = b"\x00\x10\x00\xf0" * 6000
+    vendor.sound = b"\0\0" * 9000 + tone
     phrase = await said(hosted, "Hello.")
-    assert len(phrase.samples) == 12_000 + 24 * 5
+    assert phrase.samples.tobytes() == b"\0\0" * 24 * 5 + tone  # 5 ms are kept
 
 
 async def test_openai_the_first_piece_comes_before_the_last_is_made(

@@ -8,7 +8,8 @@ import { PatienceRing } from './patience.js';
 import { icon } from './icons.js';
 
 const BREATH_MS = 250;
-const SLOW_FRAME_MS = 20, SLOW_FOR_S = 2;         // a machine this slow needs its time for the sound
+// A machine this slow needs its time for the sound: first only the mouth moves, then nothing.
+const SLOW_FRAME_MS = { calm: 20, still: 40 }, SLOW_FOR_S = 2;
 const $ = (id) => document.getElementById(id);
 
 /** The interviewer's face, moving as much as this machine and person want. */
@@ -98,8 +99,9 @@ export class Stage {
     if (this.slow.s < SLOW_FOR_S) return;
     const frameMs = 1000 * this.slow.s / this.slow.frames;
     this.slow = { s: 0, frames: 0 };
-    if (frameMs <= SLOW_FRAME_MS) return;
-    this.slowdown = this.slowdown === null ? 'calm' : 'still';
+    const next = this.slowdown === null ? 'calm' : 'still';
+    if (frameMs <= SLOW_FRAME_MS[next]) return;
+    this.slowdown = next;
     this.#drawFace();
   }
 

@@ -76,7 +76,8 @@ const ON = {
   'viva.phrase': (m, e) => ({ caption: { who: 'they', item: e.item_id, text: e.text, at: -1, cut: false } }),
   'viva.word': (m, e) => (m.caption.who === 'they' && m.caption.item === e.item_id && !m.caption.cut ? { caption: { ...m.caption, at: e.start } } : {}),
   'viva.turn_metrics': (m, e) => ({ measured: [...m.measured, e] }),
-  'viva.trouble': (m, e) => ({ note: { kind: 'trouble', text: e.message } }),
+  // That the language is not understood has been said already.
+  'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
   'viva.ended': (m, e) => ({ ending: e.why ?? 'over' }),
 
   'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speech: { ...m.speech, [e.item_id]: { from: e.audio_start_ms, to: e.audio_start_ms } } }),

@@ -457,3 +457,16 @@ def test_motion_that_is_unwelcome_is_left_out(open_page: Any) -> None:
 def test_faces_of_all_personas_are_drawn(open_page: Any) -> None:
     page = open_page()
     expect(page.locator("#people .face-layer")).to_have_count(7 * len(ABOUT["personas"]))
+
+
+def test_slow_machine_gets_a_calmer_and_then_a_still_face(open_page: Any) -> None:
+    page = open_page()
+    enter(page, "speaking")
+    frames = "(ms) => { for (let t = 0; t < 4500; t += ms) driver.app.stage.frame(null, null, ms / 1000); }"
+    page.evaluate(frames, 30)
+    assert page.get_attribute("body", "data-motion") == "calm"
+    page.evaluate(frames, 60)
+    assert page.get_attribute("body", "data-motion") == "still"
+    assert page.locator("#face .face-layer").count() == 7, "the face is still there"
+    page.evaluate("driver.app.settings.set('motion', 'calm')")
+    assert page.get_attribute("body", "data-motion") == "calm", "a choice stands above the measurement"

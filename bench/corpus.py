@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench import noises
+from pipeline.audio import MIC_RATE
 from pipeline.languages import fold, language_of
 from tests.sounds import FLITE_VOICES, at_level, speech
 
@@ -133,6 +134,12 @@ def interruptions(count: int, seed: int, after_ms: tuple[int, int]) -> Iterator[
         text = INTERRUPTIONS[number // 8 % len(INTERRUPTIONS)]
         sound = spoken(text, voice_of(number // 2), level_db)
         yield Over(kind, sound, text, chance.randint(*after_ms))
+
+
+def nobody(count: int) -> Iterator[Over]:
+    """Nobody says anything over a reply."""
+    for _ in range(count):
+        yield Over("nobody", np.zeros(MIC_RATE, np.int16), "", 700)
 
 
 def _sentence(chance: random.Random) -> list[str]:

@@ -234,6 +234,10 @@ def run(quick: bool = False) -> dict[str, Any]:
         over_replies(corpus.nothing_meant(over // 2, 8, (0, 500)))
     )
     table["barge-ins"] = _barge_ins(over_replies(corpus.interruptions(over, 9, (700, 3_000))))
+    table["barge-ins over echo at -20 dB"] = _barge_ins(
+        over_replies(corpus.interruptions(over, 10, (700, 3_000)), echo_db=-20)
+    )
+    table["own echo at -20 dB"] = _alarms(over_replies(corpus.nobody(over // 4), echo_db=-20))
     table["long call"] = long_call(20 if quick else 200)
     return table
 

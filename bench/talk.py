@@ -1,40 +1,54 @@
-"""Voice to voice, barge-in and loss, with real peers over loopback and models that take no time."""
+"""Voice to voice, barge-in and loss, with real peers over loopback and models that take no time; and with
+the embedded ones, by stage."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 
-from bench.answerer import ZERO, Answerer
+from bench.answerer import OWN, ZERO, Answerer
 from bench.caller import Caller
 from bench.phrases import flite, last_voiced_ms, silence
 
+VOICES = ("rms", "slt", "kal", "awb")
 QUESTION = "what is a cache"
+ANSWER = "i have worked as a software engineer for seven years and my last project was an online store"
 INTERRUPTION = "wait i have another question about that"
 SETTLE_MS = 1_000
+DUCKED_DB = 12.0
+CHAT = {"viva": {"mode": "chat", "greet": False}}
+INTERVIEW = {"viva": {"mode": "interview", "greet": False}}
+STAGES = ("patience", "final", "first_token", "first_phrase", "first_audio", "released", "first_sample")
 
 
-async def answers(caller: Caller, sounds: list[np.ndarray], gap_ms: int = 9_000) -> list[float]:
+async def answers(caller: Caller, sounds: list[np.ndarray], after_ms: int = 2_500) -> list[float]:
     """ms from the last voiced sample sent to the first audible packet, for each sound in turn."""
     waits = []
     for sound in sounds:
         caller.say(silence(SETTLE_MS))
         first = caller.say(sound)
-        caller.say(silence(2_500))
+        caller.say(silence(after_ms))
         await caller.sent()
         ended = caller.sent_at(first, last_voiced_ms(sound))
         came = caller.audible(ended)
         waits.append(1000 * (came[0] - ended) if came else float("inf"))
-        await quiet(caller, gap_ms)
+        await quiet(caller)
     return waits
 
 
-async def barge_ins(caller: Caller, count: int, question: np.ndarray, over: np.ndarray) -> list[float]:
-    """ms from the first voiced sample over a reply to its last audible packet."""
-    waits = []
+async def barge_ins(
+    caller: Caller, count: int, question: np.ndarray, over: np.ndarray
+) -> tuple[list[float], list[float]]:
+    """ms from the first voiced sample over a reply to its last audible packet; and to the first that is
+    12 dB below what the reply was."""
+    silent, ducked = [], []
     for index in range(count):
         caller.say(silence(SETTLE_MS))
         caller.say(question)
@@ -43,16 +57,20 @@ async def barge_ins(caller: Caller, count: int, question: np.ndarray, over: np.n
         caller.say(silence(60))
         await caller.sent()
         began = caller.sent_at(first, 0)
-        before = caller.audible(began - 0.1, began)
+        before = [level for at, level in caller.heard if began - 0.3 <= at < began]
         during = caller.audible(began, began + len(over) / 16_000)
-        waits.append(1000 * (during[-1] - began) if before and during else float("nan"))
+        lower = statistics.median(before) * 10 ** (-DUCKED_DB / 20) if before else 0.0
+        fallen = [at for at, level in caller.heard if at > began and level <= lower]
+        spoke = bool(caller.audible(began - 0.1, began))
+        silent.append(1000 * (during[-1] - began) if spoke and during else float("nan"))
+        ducked.append(1000 * (fallen[0] - began) if spoke and fallen else float("nan"))
         caller.say(silence(500))
-        await quiet(caller, 9_000)
-    return waits
+        await quiet(caller)
+    return silent, ducked
 
 
-async def quiet(caller: Caller, most_ms: int) -> None:
-    """Has the reply end, and waits until nothing has been heard for a while."""
+async def quiet(caller: Caller) -> None:
+    """Has the reply end."""
     caller.send({"type": "response.cancel"})
     caller.say(silence(400))
     await caller.sent()
@@ -75,23 +93,90 @@ def figures(waits: list[float]) -> dict[str, Any]:
     }
 
 
-async def run(count: int = 12) -> dict[str, Any]:
-    """All of it; about two minutes."""
-    voices = ("rms", "slt", "kal", "awb")
-    questions = [flite(QUESTION, voices[index % len(voices)]) for index in range(count)]
-    chat = {"viva": {"mode": "chat", "greet": False}}
+def _stages(caller: Caller) -> dict[str, int]:
+    """Medians of what the server says about its turns."""
+    turns = [event for _, event in caller.of("viva.turn_metrics")]
+    medians = {}
+    for stage in STAGES:
+        known = [turn[f"{stage}_ms"] for turn in turns if turn.get(f"{stage}_ms") is not None]
+        if known:
+            medians[f"{stage}_ms"] = round(statistics.median(known))
+    medians["prepared"] = sum(bool(turn.get("prepared")) for turn in turns)
+    return medians
+
+
+async def zero(count: int = 24) -> dict[str, Any]:
+    """(a): all model delays zero. Loss alternates with none, so that the machine's moods meet both."""
+    questions = [flite(QUESTION, VOICES[index % len(VOICES)]) for index in range(count)]
     table: dict[str, Any] = {}
+    waits: dict[float, list[float]] = {0.0: [], 0.01: [], 0.05: []}
+    patience: list[int] = []
     async with Answerer(ZERO) as server:
-        for name, loss in (("v2v", 0.0), ("v2v, 1 % lost", 0.01), ("v2v, 5 % lost", 0.05)):
-            async with Caller(server.url, chat, loss=loss) as caller:
-                table[name] = figures(await answers(caller, questions))
-        async with Caller(server.url, chat) as caller:
-            over = [flite(INTERRUPTION, voice) for voice in voices]
-            waits = []
-            for sound in over:
-                waits += await barge_ins(caller, max(1, count // len(over)), questions[0], sound)
-            table["barge-in"] = figures(waits)
+        for half in (questions[: count // 2], questions[count // 2 :]):
+            for loss, found in waits.items():
+                async with Caller(server.url, CHAT, loss=loss, seed=len(found) + 1) as caller:
+                    found += await answers(caller, half)
+                    if not loss:
+                        patience += [turn["patience_ms"] for _, turn in caller.of("viva.turn_metrics")]
+        for loss, found in waits.items():
+            table[f"v2v, {loss:.0%} lost" if loss else "v2v"] = figures(found)
+        table["v2v"]["patience_ms"] = round(statistics.median(patience))
+        async with Caller(server.url, CHAT) as caller:
+            silent, ducked = [], []
+            for voice in VOICES:
+                over = flite(INTERRUPTION, voice)
+                found_silent, found_ducked = await barge_ins(caller, max(1, count // 4), questions[0], over)
+                silent += found_silent
+                ducked += found_ducked
+        table["barge-in"], table["ducked by 12 dB"] = figures(silent), figures(ducked)
     return table
+
+
+async def embedded(count: int = 8) -> dict[str, Any]:
+    """The providers that come with it, by stage; the voice is flite's rms, whom the recogniser knows best."""
+    table: dict[str, Any] = {}
+    nobody = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIVA_STT__PROVIDER": "pocketsphinx"}
+    async with Answerer(OWN, **nobody) as server:
+        await asyncio.sleep(5)  # models load behind the page
+        for name, call, said in (("chat", CHAT, QUESTION), ("interview", INTERVIEW, ANSWER)):
+            async with Caller(server.url, call) as caller:
+                waits = await answers(caller, [flite(said)] * count, after_ms=6_000)
+                table[name] = {**figures(waits), **_stages(caller)}
+    return table
+
+
+async def start(count: int = 3) -> dict[str, Any]:
+    """Seconds from the command to the page served, again and again."""
+    took = []
+    for _ in range(count):
+        began = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "server", "--port", "0"),
+            cwd=Path(__file__).parent.parent,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            assert process.stdout
+            url = (await process.stdout.readline()).decode().split()[-1]
+            async with aiohttp.ClientSession() as http, http.get(url) as page:
+                assert page.status == 200
+                await page.read()
+            took.append(time.monotonic() - began)
+        finally:
+            process.terminate()
+            await process.wait()
+    return {"n": count, "median_s": round(statistics.median(took), 2), "max_s": round(max(took), 2)}
+
+
+async def run(quick: bool = False) -> dict[str, Any]:
+    """All of it; about eight minutes."""
+    return {
+        **await zero(4 if quick else 24),
+        "embedded": await embedded(2 if quick else 8),
+        "start": await start(1 if quick else 3),
+    }
 
 
 if __name__ == "__main__":

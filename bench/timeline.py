@@ -102,6 +102,7 @@ class Line:
         self._settings = settings or Settings()
         self._call = CallSettings(**{"mode": "chat", "greet": False, **call})
         self._said: deque[np.ndarray] = deque()
+        self._waiting: list[tuple[float, asyncio.Future[None]]] = []
         self._echo_gain = 0.0 if echo_db is None else 10 ** (echo_db / 20)
         self._echo = deque([np.zeros(MIC_CHUNK)] * (echo_ms // 20))
         self._to_microphone = Resampler(VOICE_RATE, MIC_RATE)
@@ -125,7 +126,9 @@ class Line:
 
     async def wait(self, length_ms: float) -> None:
         """Silence (as far as the person goes)."""
-        await self.until(self._passed(self.now_ms + length_ms), 10 * length_ms + 1000)
+        over = asyncio.get_running_loop().create_future()
+        self._waiting.append((self.now_ms + length_ms, over))
+        await over
 
     async def until(self, what: Callable[[], bool], most_ms: float) -> bool:
         """Whether it came true within that time."""
@@ -133,7 +136,7 @@ class Line:
         while not what():
             if self.now_ms >= end:
                 return False
-            await self._tick.wait()
+            await self.wait(20)
         return True
 
     def of(self, *kinds: type, after_ms: float = -1.0, before_ms: float = float("inf")) -> list[Seen]:
@@ -142,9 +145,6 @@ class Line:
         return [
             seen for seen in self.seen[first:] if isinstance(seen.event, kinds) and seen.at_ms < before_ms
         ]
-
-    def _passed(self, at_ms: float) -> Callable[[], bool]:
-        return lambda: self.now_ms >= at_ms
 
     def _note_words(self, text: str, start_ms: float, length_ms: float) -> None:
         """Words by their share of the letters; a segment's end is exact, and pauses are between segments."""
@@ -165,7 +165,6 @@ class Line:
         parts = Parts(IdealEars(self), CountedMind(self), MadeVoice(self), silero())
         self.session = Session(parts, self._settings, self._call)
         self.session.attach(self._see)
-        self._tick = Tick()
         life = asyncio.create_task(self.session.run(), name="session")
         await asyncio.sleep(0)
         talking = asyncio.ensure_future(person(self))
@@ -174,8 +173,7 @@ class Line:
         while not talking.done():
             await asyncio.sleep(began + (self.chunks + 1) * 0.02 - loop.time())
             self._twenty_ms()
-            self._tick.set()
-            await asyncio.sleep(0)
+            self._wake()
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         talking.result()
@@ -197,25 +195,17 @@ class Line:
             back, self._returning = self._returning[:MIC_CHUNK], self._returning[MIC_CHUNK:]
             self._echo.append(np.concatenate([np.zeros(MIC_CHUNK - len(back)), back]))
 
+    def _wake(self) -> None:
+        for due_ms, over in self._waiting[:]:
+            if due_ms <= self.now_ms:
+                self._waiting.remove((due_ms, over))
+                over.set_result(None)
+
     def _see(self, event: ev.Event) -> None:
         if isinstance(event, ev.FloorChanged):
             self.floor = event.phase
         if self._keep and not isinstance(event, ev.Shapes):
             self.seen.append(Seen(self.now_ms, event))
-
-
-class Tick:
-    """Wakes all that wait, every 20 ms."""
-
-    def __init__(self) -> None:
-        self._next = asyncio.Event()
-
-    def set(self) -> None:
-        self._next.set()
-        self._next = asyncio.Event()
-
-    async def wait(self) -> None:
-        await self._next.wait()
 
 
 class _Made:

@@ -73,7 +73,8 @@ class OpenAIServer:
         self.reply: str | Callable[[dict[str, Any]], str] = "That is a good answer. Tell me more."
         self.heard = "i worked on a database"  # what every recording says
         self.word_ms = 300  # length of each of its words
-        self.sound = b"\x00\x10\x00\xf0" * 6000  # pcm: 16 bit, 24 kHz, 0.5 s
+        # pcm: 16 bit, 24 kHz, 0.5 s; or what makes it from the request's JSON
+        self.sound: bytes | Callable[[dict[str, Any]], bytes] = b"\x00\x10\x00\xf0" * 6000
         self.block_bytes = 4801  # of it sent at once; odd, as blocks of a network are
         self.seen: list[Seen] = []
         self.base_url = ""
@@ -174,10 +175,10 @@ class OpenAIServer:
         )
 
     async def _speech(self, request: web.Request) -> web.StreamResponse:
-        seen = await self._note("speech", request, await request.json())
-        blocks = [
-            self.sound[at : at + self.block_bytes] for at in range(0, len(self.sound), self.block_bytes)
-        ]
+        body = await request.json()
+        seen = await self._note("speech", request, body)
+        sound = self.sound(body) if callable(self.sound) else self.sound
+        blocks = [sound[at : at + self.block_bytes] for at in range(0, len(sound), self.block_bytes)]
         return await self._answer(seen, request, self.speech, "audio/pcm", blocks)
 
     # ------------------------------------------------------------------ what all have in common

@@ -1,0 +1,139 @@
+"""Figures to rows of the README's table: (what, reached, goal)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Row = tuple[str, str, str]
+Figures = dict[str, Any]
+
+STAGES = ("final", "first_token", "first_phrase", "first_audio", "patience", "first_sample")
+CUT_OFFS = (
+    ("cut-offs", "false cut-offs", ("< 2 %", "< 5 %; withdrawn < 10 %")),
+    ("complete sentences", "the same, answers of several complete sentences", ("< 3 %", "stated")),
+)
+
+
+def rows(found: Figures) -> Iterator[Row]:
+    """Of the parts that were measured."""
+    for part, of in PARTS.items():
+        if part in found:
+            yield from of(found[part])
+
+
+def _ms(of: Figures) -> str:
+    if not of.get("came"):
+        return f"none of {of['n']} came"
+    missing = "" if of["came"] == of["n"] else f", {of['n'] - of['came']} of {of['n']} did not come"
+    return f"{of['median_ms']} / {of['p95_ms']} ms{missing}"
+
+
+def _talk(of: Figures) -> Iterator[Row]:
+    v2v = of["v2v"]
+    yield f"(a) v2v median / p95, chat, complete sentence, n = {v2v['n']}", _ms(v2v), "≤ 310 / 350 ms"
+    added = v2v.get("median_ms", 0) - v2v["patience_ms"]
+    yield "(a) v2v minus patience", f"{added} ms (patience used: {v2v['patience_ms']})", "≤ 60 ms"
+    for share in ("1%", "5%"):
+        lost = of[f"v2v, {share} lost"]
+        more = lost.get("median_ms", 0) - v2v.get("median_ms", 0)
+        yield (
+            f"(a) with {share.replace('%', ' %')} of the caller's packets lost",
+            f"{more:+} ms ({_ms(lost)})",
+            "+ ≤ 30 ms",
+        )
+    yield f"barge-in → silent, median / p95, n = {of['barge-in']['n']}", _ms(of["barge-in"]), "≤ 330 / 380 ms"
+    yield "barge-in → ducked by 12 dB, median / p95", _ms(of["ducked by 12 dB"]), "≤ 140 ms"
+    for mode, own in of["embedded"].items():
+        stages = ", ".join(f"{stage.replace('_', ' ')} {own.get(f'{stage}_ms', '–')}" for stage in STAGES)
+        yield f"v2v, embedded providers, {mode}", f"{_ms(own)} ({stages})", "stated, by stage"
+    yield (
+        "start: command → page served",
+        f"{of['start']['median_s']} s (most {of['start']['max_s']})",
+        "≤ 2 s",
+    )
+
+
+def _delays(of: Figures) -> Iterator[Row]:
+    one = of["one call"]
+    yield f"(b) v2v median / p95, chat, complete sentence, n = {one['n']}", _ms(one), "≤ 850 / 900 ms"
+    for name, many in of.items():
+        if not name.endswith("calls"):
+            continue
+        more = many.get("median_ms", 0) - one.get("median_ms", 0)
+        yield f"(b) with {name} at once, n = {many['n']}", f"{more:+} ms ({_ms(many)})", "+ ≤ 50 ms"
+        yield (
+            f"(b) with {name} at once: answers whole, no longer than their sound",
+            f"{many['whole']} of {many['n']}; {many['sound_s']} s last {many['longest_s']} s at most",
+            "all",
+        )
+
+
+def _floor(of: Figures) -> Iterator[Row]:
+    for name, what, goals in CUT_OFFS:
+        for mode, goal in zip(("interview", "chat"), goals, strict=True):
+            plain, stops = of[f"{name}, {mode}"], of[f"{name}, {mode}, a full stop after everything"]
+            yield (
+                f"{what}, {mode}, {plain['pauses']} pauses",
+                f"{plain['cut_off_percent']} % (withdrawn {plain['withdrawn_percent']} %); with a recogniser "
+                f"that ends everything with a full stop {stops['cut_off_percent']} % "
+                f"({stops['withdrawn_percent']} %)",
+                goal,
+            )
+    alarms, early = of["false alarms"], of["false alarms in the first 600 ms"]
+    yield (
+        f"false alarms: {alarms['n']} coughs, laughs, doors, keyboards, backchannels over a reply",
+        f"{alarms['lost']} lost {alarms['lost_by_kind'] or ''}, back after {alarms['back_after_median_ms']}, "
+        f"at most {alarms['back_after_max_ms']} ms; in its first 600 ms {early['lost']} of {early['n']}",
+        "0 lost; back within 300 ms",
+    )
+    for name in ("barge-ins", "barge-ins over echo at -20 dB"):
+        if name in of:
+            own = of[name]
+            yield (
+                f"missed {name}, of {own['n']}, half of them quiet; silent median / most",
+                f"{own['missed']} (silent after {own['silent_median_ms']} / {own['silent_max_ms']} ms)",
+                "0",
+            )
+    shares = {mode: of[f"tokens, {mode}"]["tokens_thrown_away_percent"] for mode in ("interview", "chat")}
+    wasted = (f"{mode} {share} %" for mode, share in shares.items())
+    yield "prepared tokens thrown away", ", ".join(wasted), "< 25 %"
+    long = of["long call"]
+    yield (
+        f"{long['minutes']:.0f} minutes on virtual time, {long['turns']} turns",
+        f"{long['run_s']} s ({long['cpu_s']} s of CPU), drift {long['drift_ms']} ms, "
+        f"{long['tasks_more']} tasks more, {long['objects_more_a_turn']} objects a turn (the history)",
+        "< 5 s, no drift, no growth",
+    )
+
+
+def _media(of: Figures) -> Iterator[Row]:
+    for state, goal in (("listening", 0.015), ("speaking", 0.03)):
+        yield (
+            f"CPU of an audio call, {state}, media and gate, {of['calls']} calls",
+            f"{of['cpu'][f'gate {state}']:.3f} core (stock aiortc {of['cpu'][f'stock {state}']:.3f})",
+            f"≤ {goal} core",
+        )
+    for codec in ("VP8", "H264"):
+        passed, coded = (of["video_cpu"][f"{codec} {how}"] for how in ("passed through", "transcoded"))
+        yield (
+            f"webcam echo 640×480 at 30 fps, added, {codec}",
+            f"{passed:.3f} core (transcoding {coded:.3f})",
+            "≤ 0.045 core",
+        )
+
+
+def _ears(of: Figures) -> Iterator[Row]:
+    for voice, own in of.items():
+        if not isinstance(own, dict):
+            continue
+        final, full = own["final"], own["full"]
+        yield (
+            f"word errors of the embedded recogniser, flite {voice}, fast / full pass",
+            f"{final['word_error_percent']:.1f} / {full['word_error_percent']:.1f} % "
+            f"(after {final['median_ms']:.0f} / {full['median_ms']:.0f} ms)",
+            "≤ 10 % (rms, full pass)" if voice == "rms" else "stated",
+        )
+
+
+PARTS = {"talk": _talk, "delays": _delays, "floor": _floor, "media": _media, "ears": _ears}

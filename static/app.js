@@ -110,14 +110,9 @@ export class App {
   }
 
   async retryMicrophone() {
-    try {
-      const track = await this.check.openMicrophone();
-      this.dispatch({ type: 'page.mic', problem: null });
-      // A call that was made without a microphone only listens: it takes a new one.
-      if (!(await this.call?.useMicrophone(track))) await this.#dial(this.model.turns.length ? 1 : 0);
-    } catch (error) {
-      this.dispatch({ type: 'page.mic', problem: error.problem ?? 'busy' });
-    }
+    const track = await this.#openMicrophone();
+    // A call that was made without a microphone only listens: it takes a new one.
+    if (track && !(await this.call?.useMicrophone(track))) await this.#dial(this.model.turns.length ? 1 : 0);
   }
 
   async toggleCamera() {

@@ -39,16 +39,18 @@ export class Transcript {
 export function turnElement(turn, name, { code, direction }) {
   const element = document.createElement('li');
   element.dataset.who = turn.who;
-  const words = document.createElement('span'), tail = document.createElement('span');
-  words.className = 'said';
+  const words = document.createElement('span'), said = document.createElement('span'), tail = document.createElement('span');
+  words.className = 'words';
+  said.className = 'said';
   tail.className = 'tail';
   if (turn.who !== 'note') {
     const who = document.createElement('b');
     who.textContent = turn.who === 'you' ? 'You' : name;
     element.append(who);
-    for (const part of [words, tail]) Object.assign(part, { lang: code, dir: direction });
+    Object.assign(words, { lang: code, dir: direction });
   }
-  element.append(words, tail);
+  words.append(said, tail);
+  element.append(words);
   writeTurn(element, turn);
   return element;
 }

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.real.browser import chromium, page_server, watch_for_trouble
-from tests.real.scenes import ABOUT, EARLIER, SCENES, floor, reply_begins
+from tests.real.scenes import ABOUT, EARLIER, SCENES, floor, heard, reply_begins
 
 pytestmark = pytest.mark.real
 
@@ -280,6 +280,20 @@ def test_microphone_that_is_allowed_later_makes_a_new_call(open_page: Any) -> No
     assert page.evaluate("driver.calls[0].closed") is True
 
 
+def test_microphone_that_is_pulled_out_is_noticed_and_the_next_one_can_be_muted(open_page: Any) -> None:
+    page = open_page()
+    enter(page, "listening")
+    page.evaluate(
+        "driver.call.parts.microphone.stop(); driver.call.parts.microphone.dispatchEvent(new Event('ended'));"
+        "driver.call.useMicrophone = async (track) => { driver.replaced = track; return true; }"
+    )
+    assert page.inner_text("#notice h2") == "No microphone found"
+    page.click("[data-action=retry-mic]")
+    expect(page.locator("body")).to_have_attribute("data-state", "listening")
+    page.keyboard.press("m")
+    assert page.evaluate("driver.replaced.enabled") is False
+
+
 def test_sound_that_needs_a_click_asks_for_it(open_page: Any) -> None:
     page = open_page()
     enter(page, "listening")
@@ -368,6 +382,9 @@ def test_choices_outlive_the_page(open_page: Any, address: str) -> None:
     tell(page, reply_begins("i1", "أهلا وسهلا", None))
     words = page.locator(".caption-words")
     assert (words.get_attribute("lang"), words.get_attribute("dir")) == ("ar", "rtl")
+    tell(page, heard("i1", "أهلا وسهلا", 2))
+    turn = page.locator("#turns .words")
+    assert (turn.inner_text(), turn.get_attribute("dir")) == ("أهلا وسهلا", "rtl")
 
 
 def test_words_of_a_script_without_spaces_are_followed_one_by_one(open_page: Any) -> None:

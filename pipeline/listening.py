@@ -36,6 +36,7 @@ class Utterance:
         self.failed: ProviderError | None = None
         self.over = False  # the recogniser has said all that it owes, or failed
         self.before: Utterance | None = None  # the same turn's first part, see `continues`
+        self.cue: str | None = None  # that has been understood and acted on
         self.voiced_ms = 0
         self.longest_pause_ms = 0  # that turned out to be inside it
         self.text = ""  # newest

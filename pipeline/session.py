@@ -35,6 +35,7 @@ from pipeline.turns import Phase, Turns
 
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
 MURMUR = "Mm-hm."
+SLOWER, SLOWEST = 0.85, 0.6  # times the voice's pace, when asked to speak more slowly
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +239,13 @@ class Session:
         settings: PatienceSettings = getattr(self._settings.turns, self.call.mode)
         patience = patience_ms(verdict, settings, self.call.patience, self._habit.patience_ms)
         self._handle(turns.Judged(patience, verdict.kind))
-        if verdict.cue == "wait" and utterance.final is not None:
+        if utterance.final is None or verdict.cue is None or verdict.cue == utterance.cue:
+            return
+        utterance.cue = verdict.cue
+        if verdict.cue == "wait":
             self._handle(turns.Think())
+        elif verdict.cue == "slower":
+            self.update({"speed": max(SLOWEST, self.call.speed * SLOWER)})
 
     def _transcribed(self, utterance: Utterance, transcript: Transcript) -> None:
         """A recogniser's news."""

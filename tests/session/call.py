@@ -124,12 +124,14 @@ class Voice(FakeProvider):
     marks: bool = True
     fails_after: int | None = None  # phrases
     spoken: list[str] = field(default_factory=list)
+    styles: list[VoiceStyle] = field(default_factory=list)
 
     def knows(self, language: str) -> bool:
         return True
 
     async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
         self.spoken.append(text)
+        self.styles.append(style)
         await asyncio.sleep(self.delay_ms / 1000)
         if self.fails_after is not None and len(self.spoken) > self.fails_after:
             raise ProviderError("tts", "fake", "the voice is gone", "crashed")

@@ -339,3 +339,11 @@ def test_an_item_the_client_deletes_while_its_words_are_awaited_ends_nothing() -
     call.run(6_000)
     assert call.texts() == [("assistant", "I see.")]
     assert not call.of(ev.Transcribed)
+
+
+def test_asked_to_speak_more_slowly_the_voice_does() -> None:
+    call = Call(Ears([["slow down please"]]), Mind(["Sure."]), Voice(), speech(500, "slow down please")).run(
+        5_000
+    )
+    assert call.session.call.speed == 0.85
+    assert call.voice.styles[-1].rate < 0.9

@@ -258,4 +258,7 @@ class Answering:
             self.timeline.note(wasted_tokens=self._prepared.wasted_tokens)
             self._prepared.wasted_tokens = 0
             figures = self.timeline.figures(answer.reply.stamps)
+            item = self._dialogue.get(answer.to)
+            if item is not None:
+                item.figures = figures
             self._emit(ev.TurnMeasured(answer.to, answer.response_id, figures))

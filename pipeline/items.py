@@ -27,4 +27,7 @@ class Item:
     spoken: bool = True  # audio, not typed text
     interrupted: bool = False  # user: began by breaking into a reply
     note: Mapping[str, Any] | None = None  # assistant: what the mind noted
+    figures: Mapping[str, Any] | None = (
+        None  # user: how the answer to it came about, see `events.TurnMeasured`
+    )
     audio_ms: int = 0  # length of its sound: said (user) or heard (assistant)

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import zlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -32,6 +34,8 @@ from pipeline.providers import Mind, Recognizer, Transcript, Voice
 from pipeline.settings import CallSettings, PatienceSettings, Settings
 from pipeline.silero import SileroModel, SileroStream
 from pipeline.turns import Phase, Turns
+
+log = logging.getLogger(__name__)
 
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
 MURMUR = "Mm-hm."
@@ -112,6 +116,8 @@ class Session:
         self._show_floor()
 
     def _emit(self, event: ev.Event) -> None:
+        if isinstance(event, ev.TurnMeasured):
+            log.info("turn %s", json.dumps({"session": self.id, "item": event.item_id, **event.figures}))
         if self._listener is not None:
             self._listener(event)
 
@@ -226,6 +232,8 @@ class Session:
         if utterance is None:
             return
         utterance.pause()
+        if utterance.over_reply:  # the figures are still those of the reply's turn
+            return
         self._answering.timeline.begin(paused=self._clock())
         if self._turns.phase is Phase.PAUSED:
             self._judge(utterance)  # by the words so far; again when the transcript is final
@@ -291,6 +299,8 @@ class Session:
     def _interrupt(self) -> None:
         answer = self._air.answer
         self._hearing.become_turn(interrupted=answer is not None and answer.audible)
+        if self._hearing.utterance is not None:
+            self._hearing.utterance.go_on(0)  # what was asked in mid-speech is not all of it
         self._answering.cut("turn_detected")
 
     def _withdraw(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -37,6 +38,23 @@ def test_the_reply_is_prepared_while_the_pause_is_judged() -> None:
     call = Call(Ears([[QUESTION]]), mind, voice, speech(500, QUESTION)).run(5000)
     assert call.first_sound_ms() - (500 + length_ms(QUESTION)) <= 240 + 60
     assert call.one(ev.TurnMeasured).event.figures["prepared"] is True
+
+
+def test_a_turn_explains_itself_in_an_event_in_the_log_and_with_its_item(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", logger="pipeline.session"):
+        call = Call(Ears([[QUESTION]]), Mind([LONG]), Voice(), speech(500, QUESTION)).run(12_000)
+    figures = call.one(ev.TurnMeasured).event.figures
+    assert figures["judged"] == "question"
+    assert figures["patience_ms"] == pytest.approx(240, abs=20)
+    moments = ["paused", "final", "first_token", "first_phrase", "first_audio", "released", "first_sample"]
+    times = [figures[f"{moment}_ms"] for moment in moments]
+    assert times == sorted(times)
+    assert call.session.items[0].figures == figures
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("turn ")]
+    assert json.loads(line.removeprefix("turn "))["patience_ms"] == figures["patience_ms"]
+    assert "cache" not in line, "nobody's words are in the log"
 
 
 def test_without_speculation_the_model_is_asked_only_when_the_turn_is_over() -> None:

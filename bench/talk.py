@@ -23,6 +23,7 @@ ANSWER = "i have worked as a software engineer for seven years and my last proje
 INTERRUPTION = "wait i have another question about that"
 SETTLE_MS = 1_000
 DUCKED_DB = 12.0
+STAYS_DOWN = 4  # packets
 CHAT = {"viva": {"mode": "chat", "greet": False}}
 INTERVIEW = {"viva": {"mode": "interview", "greet": False}}
 STAGES = ("patience", "final", "first_token", "first_phrase", "first_audio", "released", "first_sample")
@@ -60,7 +61,13 @@ async def barge_ins(
         before = [level for at, level in caller.heard if began - 0.3 <= at < began]
         during = caller.audible(began, began + len(over) / 16_000)
         lower = statistics.median(before) * 10 ** (-DUCKED_DB / 20) if before else 0.0
-        fallen = [at for at, level in caller.heard if at > began and level <= lower]
+        after = [(at, level) for at, level in caller.heard if at > began]
+        stays = len(after) - STAYS_DOWN + 1  # one late packet is no ducking
+        fallen = [
+            after[index][0]
+            for index in range(max(0, stays))
+            if max(level for _, level in after[index : index + STAYS_DOWN]) <= lower
+        ]
         spoke = bool(caller.audible(began - 0.1, began))
         silent.append(1000 * (during[-1] - began) if spoke and during else float("nan"))
         ducked.append(1000 * (fallen[0] - began) if spoke and fallen else float("nan"))

@@ -16,6 +16,8 @@ from enum import StrEnum
 from pipeline.settings import TurnSettings
 
 RESUME_AFTER_MS = 200  # of silence over a held reply: it goes on within 300 ms of the person's last sound
+ASK_EVERY_MS = 480  # of voice over a reply: what words are in it so far?
+WORDLESS = 2  # times interrupt_after_ms: known to hold no word that interrupts, it may be laughter
 UNSURE_VOICE_MS = 500  # shorter voice without a word in it is taken for a backchannel
 WORDS_WITHIN_MS = 1_000  # how long a held reply waits for a slow recogniser
 
@@ -190,6 +192,8 @@ class Turns:
         self._by_patience = False  # the reply answers a turn that only our judgement ended
         self._finalised = False  # DOUBTING: the recogniser was told of the pause
         self._settled = False  # DOUBTING: and has answered
+        self._asked_ms = 0  # DOUBTING: of voice, when it was last asked in mid-speech
+        self._wordless = False  # DOUBTING: and it has found nothing that interrupts
 
     @property
     def spent_ms(self) -> int:
@@ -274,7 +278,8 @@ class Turns:
         if tick.open:
             self.phase = Phase.DOUBTING
             self._started_ms = tick.started_ms
-            self._finalised = self._settled = False
+            self._finalised = self._settled = self._wordless = False
+            self._asked_ms = 0
             commands: list[Command] = [OpenUtterance(tick.started_ms, over_reply=True)]
             if not self.audible:
                 self.held = True
@@ -297,15 +302,20 @@ class Turns:
                 return [Withdraw()]
             if not self.audible:
                 return self._interrupt()
-        if tick.voiced_ms >= s.interrupt_after_ms:
+        if tick.voiced_ms >= s.interrupt_after_ms * (WORDLESS if self._wordless else 1):
             return self._interrupt()
         commands: list[Command] = []
         if tick.voiced_ms >= s.mute_after_ms and not self.held:
             self.held = True
             commands.append(Hold())
         if tick.silence_ms >= s.short_pause_ms and not self._finalised:
-            self._finalised = True
+            self._finalised, self._settled = True, False
             commands.append(Finalise())
+        elif tick.silence_ms < s.short_pause_ms:
+            self._finalised = False
+            if tick.voiced_ms >= self._asked_ms + ASK_EVERY_MS:
+                self._asked_ms = tick.voiced_ms
+                commands.append(Finalise())
         known = self._settled or tick.voiced_ms < UNSURE_VOICE_MS or tick.silence_ms >= WORDS_WITHIN_MS
         if tick.silence_ms >= RESUME_AFTER_MS and known:
             self.phase = Phase.ANSWERING
@@ -317,6 +327,7 @@ class Turns:
         if words.interrupts:
             return self._interrupt()
         self._settled = words.settled
+        self._wordless = self._wordless or words.settled
         return []
 
     def _doubting_reply_ended(self, event: ReplyEnded) -> list[Command]:

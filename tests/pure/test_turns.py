@@ -101,9 +101,44 @@ def test_speech_over_a_reply_ducks_holds_and_interrupts() -> None:
     assert floor.handle(voice(5080, since=5000)) == [turns.OpenUtterance(5000, over_reply=True)]
     assert floor.handle(voice(5220, since=5000)) == []
     assert floor.handle(voice(5240, since=5000)) == [turns.Hold()]
+    assert floor.handle(voice(5460, since=5000)) == []
+    assert floor.handle(voice(5480, since=5000)) == [turns.Finalise()]
     assert floor.handle(voice(5680, since=5000)) == []
     assert floor.handle(voice(5700, since=5000)) == [turns.Interrupt()]
     assert floor.phase is Phase.HEARING
+
+
+def test_laughter_that_holds_no_word_may_last_longer_than_speech() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    assert turns.Finalise() in floor.handle(voice(5480, since=5000))
+    floor.handle(turns.WordsOverReply(interrupts=False, settled=True))
+    assert floor.handle(voice(5700, since=5000)) == []
+    assert floor.handle(voice(5960, since=5000)) == [turns.Finalise()]  # asked again: it may be speech by now
+    assert turns.Finalise() in floor.handle(voice(6100, since=5000, silence=100, voiced=1000))
+    assert floor.handle(voice(6200, since=5000, silence=200, voiced=1000)) == []
+    floor.handle(turns.WordsOverReply(interrupts=False, settled=True))
+    assert turns.Resume() in floor.handle(voice(6220, since=5000, silence=220, voiced=1000))
+
+
+def test_what_goes_on_for_long_interrupts_even_without_a_word() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    floor.handle(voice(5480, since=5000))
+    floor.handle(turns.WordsOverReply(interrupts=False, settled=True))
+    assert floor.handle(voice(6400, since=5000)) == [turns.Interrupt()]
+
+
+def test_every_pause_of_what_is_said_over_a_reply_is_looked_at() -> None:
+    floor = Turns(TurnSettings())
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    assert turns.Finalise() in floor.handle(voice(5300, since=5000, silence=100, voiced=200))
+    floor.handle(turns.WordsOverReply(interrupts=False, settled=True))
+    floor.handle(voice(5340, since=5000, silence=0, voiced=240))
+    assert turns.Finalise() in floor.handle(voice(5560, since=5000, silence=100, voiced=400))
 
 
 def test_a_word_that_is_no_backchannel_interrupts_at_once() -> None:

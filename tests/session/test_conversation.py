@@ -132,6 +132,24 @@ def test_a_backchannel_leaves_the_reply_whole(word: str) -> None:
     assert len(call.of(ev.SpeechStarted)) == 1
 
 
+def test_a_laugh_leaves_the_reply_whole_however_hearty() -> None:
+    at, laugh = 4000, "ha ha ha ha ha"
+    assert 800 <= length_ms(laugh) <= 1400
+    ears = Ears([[QUESTION], [""]], delay_ms=60)
+    call = Call(ears, Mind([LONG]), Voice(), speech(500, QUESTION), speech(at, laugh)).run(16_000)
+    assert call.texts() == [("user", QUESTION), ("assistant", LONG)]
+    assert call.first_sound_ms(after_ms=at + length_ms(laugh)) - (at + length_ms(laugh)) <= 300
+
+
+def test_what_is_said_after_the_words_were_asked_for_is_not_lost() -> None:
+    at, said = 4000, "well i do not think that this is right at all"
+    ears = Ears([[QUESTION], ["well", said]], delay_ms=60)
+    sounds = speech(500, QUESTION), speech(at, said)
+    call = Call(ears, Mind([LONG, "Why?"]), Voice(), *sounds)
+    call.at(at + length_ms(said) - 200, lambda session: session.commit()).run(12_000)
+    assert [text for role, text in call.texts() if role == "user"] == [QUESTION, said]
+
+
 def test_a_click_during_a_reply_neither_cuts_nor_repeats_it() -> None:
     call = Call(Ears([[QUESTION]]), Mind([LONG]), Voice(), speech(500, QUESTION), Sound(4000, click())).run(
         12_000

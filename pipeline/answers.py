@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +16,11 @@ from pipeline.providers import Message, Mind, ReplyOptions, Voice
 from pipeline.reply import MindStream, Reply, Wording, fixed
 from pipeline.settings import CallSettings, Settings
 
-PREPARE_BEFORE_MS = 900  # what hangs is prepared so long before its patience ends
+PREPARE_BEFORE_MS = 900  # what hangs is prepared at most so long before its patience ends
 PREPARATIONS = 3  # at most so many at the first sign of a pause, in
 PREPARATIONS_S = 10.0
+MEASURED = 8  # preparations that show how long it takes until there is sound
+SPARE_MS = 250  # on top of the slowest of them
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None] | None"]
 
@@ -145,13 +147,24 @@ class Preparation:
         self._answer: Answer | None = None
         self._due_ms: int | None = None  # of silence
         self._begun: deque[float] = deque(maxlen=PREPARATIONS)
+        self._measured: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=MEASURED)
 
     def plan(self, patience_ms: int, why: str, now_s: float) -> None:
-        """A pause has words. Due at once, or shortly before the pause ends if it hangs or if too much was
-        prepared for nothing lately."""
+        """A pause has words. Due as late as it can be for its sound to be there when patience is over: once
+        that is known, what people go on speaking over costs few tokens. Until then at once; what hangs, or
+        if too much was prepared for nothing lately, shortly before the pause ends."""
         crowded = len(self._begun) == PREPARATIONS and now_s - self._begun[0] < PREPARATIONS_S
-        later = crowded or why in ("hanging", "think")
-        self._due_ms = max(0, patience_ms - PREPARE_BEFORE_MS) if later else 0
+        before_ms = self._takes_ms() or patience_ms
+        if crowded or why in ("hanging", "think"):
+            before_ms = min(PREPARE_BEFORE_MS, before_ms)
+        self._due_ms = max(0, patience_ms - before_ms)
+
+    def _takes_ms(self) -> int:
+        """From the beginning of a preparation to its first sound, with something to spare; 0: not known."""
+        took_s = [
+            stamps["first_audio"] - begun for begun, stamps in self._measured if "first_audio" in stamps
+        ]
+        return round(1000 * max(took_s)) + SPARE_MS if took_s else 0
 
     def is_due(self, silence_ms: int) -> bool:
         """True once, when the silence has lasted until the planned moment."""
@@ -166,6 +179,7 @@ class Preparation:
     def put(self, answer: Answer, now_s: float) -> None:
         self.drop()
         self._begun.append(now_s)
+        self._measured.append((now_s, answer.reply.stamps))
         self._answer = answer
 
     def take(self, said: str) -> Answer | None:

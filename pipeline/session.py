@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
 MURMUR = "Mm-hm."
+SHOWN_BY_MS = 160  # of silence; then a pause is shown by what is known
 SLOWER, SLOWEST = 0.85, 0.6  # times the voice's pace, when asked to speak more slowly
 
 
@@ -214,6 +215,9 @@ class Session:
     def _show_floor(self) -> None:
         t = self._turns
         pausing = t.phase is Phase.PAUSED and t.patience_ms is not None
+        utterance = self._hearing.utterance
+        if pausing and utterance is not None and not utterance.settled and t.spent_ms < SHOWN_BY_MS:
+            return  # most recognisers say within that time what will change the judgement
         floor = ev.FloorChanged(
             t.phase.value,  # type: ignore[arg-type]
             patience_ms=t.patience_ms if pausing else None,

@@ -383,3 +383,19 @@ def test_asked_to_speak_more_slowly_the_voice_does() -> None:
     )
     assert call.session.call.speed == 0.85
     assert call.voice.styles[-1].rate < 0.9
+
+
+def test_the_patience_shown_does_not_jump_when_the_words_come_at_once() -> None:
+    text = "i put it in the memory of"
+    ears = Ears([[text]])
+    call = Call(ears, Mind(["Sure."]), Voice(), speech(500, text), mode="interview").run(6_000)
+    pauses = [seen.event for seen in call.of(ev.FloorChanged) if seen.event.phase == "paused"]
+    assert [(pause.patience_ms, pause.why) for pause in pauses] == [(3000, "hanging")]
+
+
+def test_with_a_slow_recogniser_the_pause_is_shown_by_what_is_known() -> None:
+    ears = Ears([[QUESTION]], delay_ms=500)
+    call = Call(ears, Mind(["Sure."]), Voice(), speech(500, QUESTION), mode="interview").run(6_000)
+    pauses = [seen for seen in call.of(ev.FloorChanged) if seen.event.phase == "paused"]
+    assert [pause.event.why for pause in pauses] == ["neutral", "question"]
+    assert pauses[0].at_ms - (500 + length_ms(QUESTION)) <= 200

@@ -64,7 +64,10 @@ class Models:
     token_ms: float = 0
     first_voice_ms: float = 0
     full_stops: bool = False  # the recogniser ends every final with one, as most that punctuate do
-    reply: str = "That is good to hear. Now tell me a little more about how it went."
+    reply: str = (
+        "That is good to hear, and it sounds like a lot of work for a small team. I once had a project "
+        "that went the same way. What would you do in another way if you could start again?"
+    )
     spoken_by: str = ""  # a flite voice; "": a tone
 
 

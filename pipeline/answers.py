@@ -20,7 +20,7 @@ PREPARE_BEFORE_MS = 900  # what hangs is prepared at most so long before its pat
 PREPARATIONS = 3  # at most so many at the first sign of a pause, in
 PREPARATIONS_S = 10.0
 MEASURED = 8  # preparations that show how long it takes until there is sound
-SPARE_MS = 250  # on top of the slowest of them
+SPARE_MS = 150  # on top of the slowest of them
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None] | None"]
 

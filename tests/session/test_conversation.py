@@ -91,6 +91,24 @@ def test_what_was_prepared_is_thrown_away_when_speech_goes_on() -> None:
     assert call.one(ev.TurnMeasured).event.figures["wasted_tokens"] > 0
 
 
+def test_once_known_how_long_it_takes_a_reply_is_prepared_no_earlier() -> None:
+    statement = "i would put it in memory"
+    second_at = 12_000
+    mind = Mind(["Good choice.", "I see."], first_ms=300)
+    sounds = speech(500, statement), speech(second_at, statement)
+    call = Call(Ears([[statement], [statement]]), mind, Voice(), *sounds, mode="interview")
+    asked: list[tuple[int, int]] = []
+    for at_ms in range(0, 20_000, 20):
+        call.at(at_ms, lambda session, at_ms=at_ms: asked.append((at_ms, len(mind.asked))))
+    call.run(20_000)
+    first, second = (next(at for at, count in asked if count == number) for number in (1, 2))
+    length = length_ms(statement)
+    assert first - (500 + length) <= 200
+    assert 1_000 <= second - (second_at + length) <= 1_300
+    waits = [call.first_sound_ms(after_ms=at + length) - (at + length) for at in (500, second_at)]
+    assert abs(waits[0] - waits[1]) <= 20
+
+
 def test_going_on_as_the_reply_begins_withdraws_it_without_a_trace() -> None:
     first, second = QUESTION, "i mean in a browser"
     ears = Ears([[first], [second]])

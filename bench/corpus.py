@@ -59,7 +59,8 @@ COMPLETE = (  # statements that could each be the whole answer
     "i am proud of what the team did there",
 )
 
-BACKCHANNELS = ("mhm", "yeah", "right", "okay", "uh huh", "i see", "yes")
+MURMUR = "mhm"
+BACKCHANNELS = (MURMUR, "yeah", "right", "okay", "uh huh", "i see", "yes")
 INTERRUPTIONS = (
     "wait i have another question",
     "no that is not what i meant",
@@ -117,11 +118,15 @@ def nothing_meant(count: int, seed: int, after_ms: tuple[int, int]) -> Iterator[
     """Coughs, laughter, doors, keyboards and backchannels, as many of each, at -34 to -20 dBFS."""
     chance = random.Random(seed)
     for number in range(count):
-        kind = (*noises.KINDS, "backchannel")[number % 5]
+        kind = ("cough", "laugh", "door", "keyboard", "backchannel")[number % 5]
         level_db, after = chance.uniform(-34, -20), chance.randint(*after_ms)
         if kind == "backchannel":
             text = BACKCHANNELS[number // 5 % len(BACKCHANNELS)]
-            yield Over(kind, spoken(text, voice_of(number // 5), level_db), text, after)
+            if text == MURMUR:  # flite would spell it
+                sound = noises.make("murmur", seed * 1000 + number, level_db)
+            else:
+                sound = spoken(text, voice_of(number // 5), level_db)
+            yield Over(kind, sound, text, after)
         else:
             yield Over(kind, noises.make(kind, seed * 1000 + number, level_db), "", after)
 

@@ -24,7 +24,7 @@ LONG_REPLY = " ".join(
     f"Here is thought {number} about the work that you told me of just now."
     for number in ("one", "two", "three")
 )
-RESUMED_DB = 3.0  # within that of its level before, a reply is at full level again
+RESUMED_DB = 12.0  # below its loud moments at most, a reply is back: ducked it is 18 dB down
 
 
 # ------------------------------------------------------------ false cut-offs
@@ -170,7 +170,7 @@ def _last_above(line: Line, start_ms: int, end_ms: int) -> int:
 def _resumed_ms(line: Line, ended_ms: int, level_db: float) -> int | None:
     """From the end of the sound until the reply's level is back (0: it never left)."""
     levels = np.array(line.levels[ended_ms // 20 :])
-    loud = np.flatnonzero(levels > level_db - RESUMED_DB - 6)
+    loud = np.flatnonzero(levels > level_db - RESUMED_DB)
     return 20 * int(loud[0]) if len(loud) else None
 
 

@@ -1,4 +1,4 @@
-"""What is heard over a reply and asks for nothing: coughs, laughter, a door, a keyboard. int16, 16 kHz.
+"""What is heard over a reply and asks for nothing: coughs, laughter, a door, keys, "mhm". int16, 16 kHz.
 
 Built from how such sounds are described, not from what the gate makes of them. Cough: an explosive burst,
 turbulent noise through the vocal tract, often a voiced end (Korpas et al., Pulm. Pharmacol. Ther. 1996).
@@ -14,15 +14,14 @@ import numpy as np
 from pipeline.audio import MIC_RATE
 from tests.sounds import at_level, clicks, ms
 
-KINDS = ("cough", "laugh", "door", "keyboard")
+NASAL = ((250, 80), (1000, 200), (2200, 300))
 OPEN_VOWEL = ((700, 130), (1200, 150), (2600, 200), (3500, 300))  # formants and their widths in Hz
 
 
 def make(kind: str, seed: int, level_db: float) -> np.ndarray:
     """One sound of that kind at that RMS level in dBFS; another seed, another person or door."""
     chance = np.random.default_rng(seed)
-    sound = {"cough": _coughs, "laugh": _laugh, "door": _door, "keyboard": _keyboard}[kind](chance)
-    return at_level(sound, level_db)
+    return at_level(MAKERS[kind](chance), level_db)
 
 
 def _coughs(chance: np.random.Generator) -> np.ndarray:
@@ -55,6 +54,19 @@ def _laugh(chance: np.random.Generator) -> np.ndarray:
         parts += [weaker * breath, weaker * voice]
         pitch *= 0.97
     return np.concatenate(parts)
+
+
+def _murmur(chance: np.random.Generator) -> np.ndarray:
+    """ "Mhm": a hum through the nose, a breath, and a longer hum that is higher."""
+    size, pitch = chance.uniform(0.9, 1.2), chance.uniform(100, 230)
+
+    def hum(length_ms: float, from_hz: float, to_hz: float) -> np.ndarray:
+        voice = _voiced(chance, length_ms, from_hz, to_hz)
+        return _through(voice, [(hz * size, width) for hz, width in NASAL])
+
+    breath = _noise(chance, chance.uniform(40, 80), lambda t: 0.05 * np.sin(np.pi * t))
+    first, second = chance.uniform(110, 170), chance.uniform(160, 280)
+    return np.concatenate([0.8 * hum(first, pitch, pitch), breath, hum(second, pitch, 1.3 * pitch)])
 
 
 def _door(chance: np.random.Generator) -> np.ndarray:
@@ -112,3 +124,6 @@ def _voiced(chance: np.random.Generator, length_ms: float, from_hz: float, to_hz
     pulses = np.exp(-8 * (phase % 1)) - 0.12
     sound = 4 * pulses + 0.2 * chance.standard_normal(count)
     return sound * np.sin(np.pi * np.linspace(0, 1, count)) ** 0.5
+
+
+MAKERS = {"cough": _coughs, "laugh": _laugh, "door": _door, "keyboard": _keyboard, "murmur": _murmur}

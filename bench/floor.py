@@ -183,7 +183,7 @@ def long_call(turns: int = 200, turn_ms: int = 6_000) -> dict[str, Any]:
     starts: list[int] = []
     growth: list[tuple[int, int]] = []  # tasks, objects that the garbage collector sees
     sound = corpus.spoken("what is a cache", "rms")
-    line = Line(Models(reply="A cache keeps what was used before."))
+    line = Line(Models(reply="A cache keeps what was used before."), keep_levels=False)
 
     async def person(line: Line) -> None:
         for turn in range(turns):

@@ -37,6 +37,7 @@ from pipeline.silero import SileroModel
 from tests import virtual
 from tests.sounds import ms, speech
 
+SILENCE_DB = -100.0
 LEAST_MS = 60  # of sound left of a word for it still to be recognised
 
 
@@ -91,7 +92,7 @@ class Line:
         settings: Settings | None = None,
         echo_db: float | None = None,
         echo_ms: int = 120,
-        keep: bool = True,
+        keep_levels: bool = True,
         **call: Any,
     ) -> None:
         self.models = models
@@ -101,7 +102,7 @@ class Line:
         self.levels: list[float] = []  # dBFS of each 20 ms of the reply
         self.chunks = 0
         self.floor = "listening"  # who has it
-        self._keep = keep
+        self._keep_levels = keep_levels
         self._settings = settings or Settings()
         self._call = CallSettings(**{"mode": "chat", "greet": False, **call})
         self._said: deque[np.ndarray] = deque()
@@ -173,10 +174,15 @@ class Line:
         talking = asyncio.ensure_future(person(self))
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while not talking.done():
-            await asyncio.sleep(began + (self.chunks + 1) * 0.02 - loop.time())
+
+        def beat() -> None:
             self._twenty_ms()
             self._wake()
+            if not talking.done():
+                loop.call_at(began + (self.chunks + 1) * 0.02, beat)
+
+        loop.call_at(began + 0.02, beat)
+        await asyncio.gather(talking, return_exceptions=True)
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         talking.result()
@@ -189,9 +195,8 @@ class Line:
         self.session.hear(AudioChunk(heard, MIC_RATE, self.chunks * MIC_CHUNK))
         self.chunks += 1
         piece = self.session.read(VOICE_CHUNK)
-        if self._keep:
-            power = 0.0 if piece is None else float(np.mean((piece / 32768) ** 2))
-            self.levels.append(10 * np.log10(power + 1e-10))
+        if self._keep_levels:
+            self.levels.append(SILENCE_DB if piece is None else level_db(piece))
         if self._echo_gain:
             out = np.zeros(VOICE_CHUNK, np.int16) if piece is None else piece
             self._returning = np.concatenate([self._returning, self._to_microphone.push(out)])
@@ -207,7 +212,7 @@ class Line:
     def _see(self, event: ev.Event) -> None:
         if isinstance(event, ev.FloorChanged):
             self.floor = event.phase
-        if self._keep and not isinstance(event, ev.Shapes):
+        if not isinstance(event, ev.Shapes):
             self.seen.append(Seen(self.now_ms, event))
 
 
@@ -226,6 +231,11 @@ class _Made:
 
     def knows(self, language: str) -> bool:
         return True
+
+
+def level_db(piece: np.ndarray) -> float:
+    """RMS in dBFS."""
+    return float(10 * np.log10(np.mean((piece / 32768) ** 2) + 1e-10))
 
 
 class IdealEars(_Made):

@@ -215,6 +215,15 @@ class Gate:
         self._forget()
         self._last_voiced = last
 
+    def forget(self) -> None:
+        """What it has heard lately was our own echo: closed, and nothing of it is in a later pre-roll."""
+        self._is_open = False
+        self._kept.clear()
+        self._kept_levels.clear()
+        for lane in self._lanes:
+            lane.rest()
+        self._forget()
+
     # ------------------------------------------------------------------ sound
 
     def push(self, chunk: AudioChunk) -> list[GateEvent]:

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import events as ev
 from pipeline.answers import Spawn
 from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.echo_guard import EchoGuard
 from pipeline.errors import ProviderError
 from pipeline.gate import Gate, Opened
 from pipeline.items import new_id
@@ -22,6 +23,7 @@ class Hearing:
     """One call's. The clock of the call is here: samples of microphone.
 
     Args:
+        guard: takes our own voice out of what is heard; None: nobody does.
         spawn: starts a task in the call's group.
         on_words: news of the recogniser.
         on_over: it has said all that it owes, or failed.
@@ -30,6 +32,7 @@ class Hearing:
     def __init__(
         self,
         gate: Gate,
+        guard: EchoGuard | None,
         ears: Recognizer,
         spawn: Spawn,
         emit: Callable[[ev.Event], None],
@@ -38,6 +41,8 @@ class Hearing:
     ) -> None:
         self.utterance: Utterance | None = None  # being spoken
         self._gate = gate
+        self._guard = guard
+        self._cleaned = np.zeros(0, np.int16)  # the last 20 ms, without our own voice
         self._ears = ears
         self._spawn = spawn
         self._emit = emit
@@ -56,27 +61,42 @@ class Hearing:
         """Since the last voiced sample."""
         return self._gate.silence_ms
 
+    def played(self, samples: np.ndarray | None, count: int) -> None:
+        """What was just handed out, int16 (count,) at VOICE_RATE; it may come back through the microphone."""
+        if self._guard is not None:
+            self._guard.played(samples, count)
+
     def sense(self, samples: np.ndarray) -> Tick:
         """What the gate makes of the next 20 ms."""
-        gate = self._gate
-        chunk = AudioChunk(samples, MIC_RATE, self._samples)
+        gate, guard = self._gate, self._guard
+        self._cleaned = samples if guard is None else guard.clean(samples)
+        if guard is not None and guard.just_found:
+            gate.forget()
+        chunk = AudioChunk(self._cleaned, MIC_RATE, self._samples)
         self._samples += len(samples)
         for event in gate.push(chunk):
             if isinstance(event, Opened):
                 self._opened = event
+        # What may be our own voice opens nothing until it is known; what goes on already is not stopped.
+        withheld = guard is not None and guard.doubtful and self.utterance is None
         return Tick(
             now_ms=self.now_ms,
-            onset=gate.onset,
-            open=gate.is_open,
+            onset=gate.onset and (guard is None or guard.hears_voice),
+            open=gate.is_open and not withheld,
             started_ms=1000 * self._opened.at // MIC_RATE if self._opened else 0,
             voiced_ms=gate.voiced_ms,
             silence_ms=gate.silence_ms,
         )
 
-    def feed(self, samples: np.ndarray) -> None:
+    def feed(self) -> None:
         """The same 20 ms to the recogniser."""
         if self.utterance is not None:
-            self.utterance.push(samples)
+            self.utterance.push(self._cleaned)
+
+    def is_own_voice(self, words: str, said: str) -> bool:
+        """Whether what was recognised is what we just said, where that comes back: both folded."""
+        back = self._guard is not None and self._guard.found
+        return back and " " in words and f" {words} " in f" {said} "
 
     def note_voice(self) -> None:
         if self.utterance is not None:

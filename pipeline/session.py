@@ -22,6 +22,7 @@ from pipeline.answering import Answering
 from pipeline.answers import Answers
 from pipeline.audio import AudioChunk
 from pipeline.dialogue import Dialogue
+from pipeline.echo_guard import EchoGuard
 from pipeline.errors import CallError
 from pipeline.gate import Gate
 from pipeline.habit import Encouragement, Idle, PauseHabit
@@ -38,6 +39,7 @@ from pipeline.turns import Phase, Turns
 log = logging.getLogger(__name__)
 
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
+OWN_WORDS = 200  # characters of a reply that may come back as somebody's words
 MURMUR = "Mm-hm."
 SHOWN_BY_MS = 160  # of silence; then a pause is shown by what is known
 SLOWER, SLOWEST = 0.85, 0.6  # times the voice's pace, when asked to speak more slowly
@@ -69,8 +71,9 @@ class Session:
         self._turns = Turns(settings.turns)
         self._dialogue = Dialogue()
         gate = Gate(settings.gate, SileroStream(parts.silero))
+        guard = EchoGuard() if settings.turns.echo_guard else None
         self._hearing = Hearing(
-            gate, parts.ears, self._spawn, self._emit, self._transcribed, self._recogniser_over
+            gate, guard, parts.ears, self._spawn, self._emit, self._transcribed, self._recogniser_over
         )
         seed = zlib.crc32(self.id.encode())
         self._answering = Answering(
@@ -142,7 +145,7 @@ class Session:
         self._handle(hearing.sense(chunk.samples))
         hearing.note_voice()
         if hearing.utterance is before:  # a new one has this in its pre-roll
-            hearing.feed(chunk.samples)
+            hearing.feed()
         if self._turns.phase is Phase.PAUSED:
             if hearing.utterance is not None:
                 self._answering.prepare_if_due(hearing.utterance, hearing.silence_ms)
@@ -175,7 +178,9 @@ class Session:
 
     def read(self, count: int) -> np.ndarray | None:
         """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
-        return self._air.read(count)
+        samples = self._air.read(count)
+        self._hearing.played(samples, count)
+        return samples
 
     # --------------------------------------------------------------- floor
 
@@ -286,12 +291,18 @@ class Session:
         language = self.call.language
         sure = " ".join(word.text for word in transcript.words if word.confidence >= CONFIDENT)
         text = sure if transcript.words else transcript.text
-        said = bool(fold(text, language))
+        words = fold(text, language)
+        said = bool(words) and not self._hearing.is_own_voice(words, self._just_said())
         if transcript.kind == "partial":  # may change: only words that ask for the floor count
             interrupts = said and starts_with_interrupt(text, language)
         else:
             interrupts = said and not is_backchannel(text, language)
         self._handle(turns.WordsOverReply(interrupts, settled=transcript.kind != "partial"))
+
+    def _just_said(self) -> str:
+        """The reply's last words, folded."""
+        answer = self._air.answer
+        return fold((answer.item.text or "")[-OWN_WORDS:], self.call.language) if answer else ""
 
     def _end_utterance(self, why: str, judged: str) -> None:
         silence_ms = self._turns.spent_ms

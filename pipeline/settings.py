@@ -58,6 +58,7 @@ class TurnSettings(Section):
     apology_after_ms: int = Field(20_000, ge=1000, le=120_000)
     nudges: int = Field(2, ge=0, le=5)  # "take your time" at most so often when nobody speaks; 0: never
     speculate: bool = True  # prepare a reply while the pause is still judged
+    echo_guard: bool = True  # take our own voice out of the microphone, where it comes back
 
 
 class PocketsphinxSettings(Section):

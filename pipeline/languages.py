@@ -276,6 +276,14 @@ def is_backchannel(text: str, language: str) -> bool:
     return count == 1 or size <= matching().backchannel_max_words
 
 
+def is_fragment(text: str, language: str) -> bool:
+    """Whether it is nothing but a word with which something would begin ("i", "the", "and"), or a filler:
+    what recognisers make of a laugh or a groan, and nothing that asks for the floor by itself."""
+    known = language_of(language)
+    folded = fold(text, language)
+    return bool(folded) and folded in (known.hanging.all | known.fillers.all)
+
+
 def starts_with_interrupt(text: str, language: str) -> bool:
     """Whether `text`, said over a reply, asks for the floor in its first words."""
     known = language_of(language)

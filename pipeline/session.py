@@ -28,7 +28,7 @@ from pipeline.gate import Gate
 from pipeline.habit import Encouragement, Idle, PauseHabit
 from pipeline.hearing import Hearing
 from pipeline.items import Item, Role, new_id
-from pipeline.languages import fold, is_backchannel, starts_with_interrupt
+from pipeline.languages import fold, is_backchannel, is_fragment, starts_with_interrupt
 from pipeline.listening import Utterance
 from pipeline.patience import judge, patience_ms
 from pipeline.providers import Mind, Recognizer, Transcript, Voice
@@ -293,11 +293,14 @@ class Session:
         text = sure if transcript.words else transcript.text
         words = fold(text, language)
         said = bool(words) and not self._hearing.is_own_voice(words, self._just_said())
-        if transcript.kind == "partial":  # may change: only words that ask for the floor count
-            interrupts = said and starts_with_interrupt(text, language)
+        # A first look may hear words in a laugh: where a better one follows, only words that ask for the
+        # floor count before it.
+        settled = transcript.kind == "full" or (transcript.kind == "final" and not self._ears.full_pass)
+        if settled:
+            interrupts = said and not is_backchannel(text, language) and not is_fragment(words, language)
         else:
-            interrupts = said and not is_backchannel(text, language)
-        self._handle(turns.WordsOverReply(interrupts, settled=transcript.kind != "partial"))
+            interrupts = said and starts_with_interrupt(text, language)
+        self._handle(turns.WordsOverReply(interrupts, settled))
 
     def _just_said(self) -> str:
         """The reply's last words, folded."""

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.languages import cue, fold, is_backchannel, language_of, languages, say, starts_with_interrupt
+from pipeline.languages import (
+    cue,
+    fold,
+    is_backchannel,
+    is_fragment,
+    language_of,
+    languages,
+    say,
+    starts_with_interrupt,
+)
 
 CODES = ("en", "es", "fr", "de", "zh", "hi", "ja", "ko", "pt", "ar", "ru", "it", "nl")
 CUES = ("wait", "repeat", "skip", "dont_know", "back", "stop", "done", "slower", "harder", "easier")
@@ -199,3 +208,11 @@ def _cost_ms(text: str, language: str) -> float:
     is_backchannel(text, language)
     starts_with_interrupt(text, language)
     return 1000 * (time.process_time() - start)
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [("i", True), ("um", True), ("the", True), ("stop", False), ("i disagree", False), ("", False)],
+)
+def test_a_word_that_only_begins_something_is_a_fragment(text: str, alone: bool) -> None:
+    assert is_fragment(text, "en") is alone

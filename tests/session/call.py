@@ -34,6 +34,7 @@ from pipeline.settings import CallSettings, Settings
 from pipeline.silero import SileroModel
 from tests import sounds as made
 from tests import virtual
+from tests.room import Room
 from tests.sounds import ms
 
 WORD_MS = 200  # how long the fake voice takes for a word
@@ -60,6 +61,8 @@ class Ears(FakeProvider):
     turns: list[list[str]]
     delay_ms: int = 0
     full_pass: bool = False
+    second_look: dict[str, tuple[str, float]] = field(default_factory=dict)  # final -> full, confidence
+    second_look_ms: int = 150
     punctuates: bool = False
     error: ProviderError | None = None
     closed: int = 0
@@ -80,6 +83,11 @@ class Ears(FakeProvider):
                     text = finals.pop(0) if len(finals) > 1 else "".join(finals)
                     words = tuple(Word(word, 0, 0, 1.0) for word in text.split())
                     yield Transcript("final", text, words=words, language=language)
+                    if self.full_pass:
+                        await asyncio.sleep(self.second_look_ms / 1000)
+                        text, confidence = self.second_look.get(text, (text, 1.0))
+                        words = tuple(Word(word, 0, 0, confidence) for word in text.split())
+                        yield Transcript("full", text, words=words, language=language)
         finally:
             self.closed += 1
 
@@ -175,10 +183,12 @@ class Call:
         voice: Voice,
         *sounds: Sound,
         settings: Settings | None = None,
+        room: Room | None = None,
         **call: Any,
     ) -> None:
         self.ears, self.mind, self.voice = ears, mind, voice
         self.sounds = sounds
+        self.room = room  # in which what goes out comes back into the microphone
         self.settings = settings or Settings()
         self.call = CallSettings(**{"mode": "chat", "greet": False, **call})
         self.events: list[Seen] = []
@@ -214,11 +224,15 @@ class Call:
         for at_ms, action in self.actions:
             loop.call_at(began + at_ms / 1000, action, self.session)
         pieces = []
+        piece: np.ndarray | None = None
         silence = np.zeros(VOICE_CHUNK, np.int16)
         for index in range(len(microphone) // MIC_CHUNK):
             await asyncio.sleep(began + (index + 1) * 0.02 - loop.time())
             start = index * MIC_CHUNK
-            self.session.hear(AudioChunk(microphone[start : start + MIC_CHUNK], MIC_RATE, start))
+            heard = microphone[start : start + MIC_CHUNK]
+            if self.room is not None:
+                heard = made.mixed(heard, self.room.hear(piece))
+            self.session.hear(AudioChunk(heard, MIC_RATE, start))
             piece = self.session.read(VOICE_CHUNK)
             pieces.append(silence if piece is None else piece)
         self.out = np.concatenate(pieces)

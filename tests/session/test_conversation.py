@@ -417,3 +417,24 @@ def test_with_a_slow_recogniser_the_pause_is_shown_by_what_is_known() -> None:
     pauses = [seen for seen in call.of(ev.FloorChanged) if seen.event.phase == "paused"]
     assert [pause.event.why for pause in pauses] == ["neutral", "question"]
     assert pauses[0].at_ms - (500 + length_ms(QUESTION)) <= 200
+
+
+@pytest.mark.parametrize(
+    ("heard", "better", "confidence"),
+    [("pop pop", "pop pop", 0.02), ("i", "i", 1.0), ("bride", "right", 0.9), ("ha", "", 0.0)],
+)
+def test_words_that_a_first_look_heard_in_a_laugh_do_not_kill_a_reply(
+    heard: str, better: str, confidence: float
+) -> None:
+    at = 4000
+    ears = Ears([[QUESTION], [heard]], full_pass=True, second_look={heard: (better, confidence)})
+    call = Call(ears, Mind([LONG]), Voice(), speech(500, QUESTION), speech(at, "right right", "slt"))
+    call.run(16_000)
+    assert call.texts() == [("user", QUESTION), ("assistant", LONG)]
+
+
+def test_a_short_word_that_the_second_look_is_sure_of_ends_a_reply() -> None:
+    ears = Ears([[QUESTION], ["what about databases"]], full_pass=True)
+    over = speech(4000, "what about databases")
+    call = Call(ears, Mind([LONG, "Well."]), Voice(), speech(500, QUESTION), over).run(12_000)
+    assert call.texts()[-2:] == [("user", "what about databases"), ("assistant", "Well.")]

@@ -63,6 +63,8 @@ SILENCE.flags.writeable = False
 # they are read first, before silence is put in their place.
 STALLED_S = 0.03
 READ_FIRST_S = 0.005
+# A network that holds packets up again and again is waited for that much longer than its longest delay.
+STALL_MARGIN_S = 0.04
 # Silence is fed this much behind: the packet that ends a pause is not due before that, and a chunk fed in
 # its place would make the timeline longer.
 SLACK_S = CHUNK_S
@@ -130,6 +132,8 @@ class Ears:
             "received": jitter.received,
             "lost": jitter.lost,
             "late": jitter.late,
+            "overtaken": jitter.overtaken,
+            "wait_packets": self._jitter.wait_packets,
             "restarts": jitter.restarts,
             "fed_ms": 1000 * self.fed // MIC_RATE,
         }
@@ -243,12 +247,24 @@ class Ears:
     def _watch(self, due_s: float) -> None:
         self._silence_timer = self._loop.call_at(due_s, self._feed_silence, due_s)
 
+    def _silence_from_s(self, now: float) -> float:
+        """When silence takes the place of packets that do not come, were it so from now on."""
+        if now < self._covered_s + self._silence_after_s - CLOCK_GRAIN_S:
+            return self._covered_s + self._silence_after_s
+        stall_s = self._jitter.stall_s(now)
+        waiting_s = max(self._silence_after_s, stall_s + STALL_MARGIN_S if stall_s else 0.0)
+        gap_s = self._jitter.due_s
+        # What is there behind a gap is heard first.
+        return max(self._covered_s + waiting_s, 0.0 if gap_s is None else gap_s + READ_FIRST_S)
+
     def _feed_silence(self, due_s: float) -> None:
         """What is missing up to now, in whole chunks counted from the last sound: an absolute schedule."""
         now = self._loop.time()
-        if not self._feeding and now < self._covered_s + self._silence_after_s - CLOCK_GRAIN_S:
-            self._watch(self._covered_s + self._silence_after_s)  # packets came: the usual case
-            return
+        if not self._feeding:
+            expected_s = self._silence_from_s(now)
+            if now < expected_s - CLOCK_GRAIN_S:
+                self._watch(expected_s)  # packets came: the usual case
+                return
         if now - due_s > STALLED_S:
             self._watch(now + READ_FIRST_S)
             return

@@ -7,6 +7,10 @@ everything, this one delays nothing while packets arrive in order. At a gap it w
     packet   1  2  .  4  5          3 is lost, or late
     out      1  2  -  -  (3) 4 5    lost once two later ones have arrived
 
+Only a network that has put packets out of order of late is waited for longer: for as many packets, and as
+long, as the missing ones were overtaken by (the reordering extent and late time of RFC 4737 §4), up to six
+packets or 120 ms. Losses alone never make it wait.
+
 Times are seconds of any one monotonic clock; lengths are samples at 48 kHz (RFC 7587 §4.1).
 """
 
@@ -15,12 +19,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.lately import Lately
+
 CLOCK_RATE = 48_000  # Hz
 CHUNK = 960  # samples: silence comes in whole 20 ms
 MAX_DROPOUT = 3000  # sequence numbers forward that still are the same stream (RFC 3550 A.1)
 MAX_MISORDER = 100  # and backward (RFC 3550 A.1)
 LONGEST_CONCEALED = 5760  # samples, 120 ms: after that a guess is worse than silence
 SLACK_S = 0.2  # a gap may be longer than the time that passed, by the network's jitter
+MOST_WAITED = 7  # later packets held, the first included: 120 ms of sound after it
+MOST_WAITED_S = 0.12
+MARGIN_S = 0.01  # waited beyond the latest that came lately
+STALL_S = 0.06  # packets that follow each other without a gap, this far apart, were held up on the way
+LONGEST_STALL_S = 0.24  # no sound for longer is no jitter any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class JitterFigures:
     received: int = 0
     lost: int = 0  # sequence numbers given up
     late: int = 0  # dropped: came after they were given up, or twice
+    overtaken: int = 0  # came after later ones, in time or not
     restarts: int = 0
 
 
@@ -58,6 +70,7 @@ class _Held:
     timestamp: int
     payload: bytes
     arrived_s: float
+    index: int  # packets that had been received by then
 
 
 class JitterBuffer:
@@ -65,7 +78,7 @@ class JitterBuffer:
 
     Args:
         duration: samples at 48 kHz in a payload, 0 for what is none (server.opus.packet_samples).
-        wait_packets: a gap is given up when so many later packets are there,
+        wait_packets: a gap is given up when so many later packets are there, on a calm network,
         wait_ms: or when the first of them has waited for so long.
     """
 
@@ -74,6 +87,12 @@ class JitterBuffer:
         self._duration = duration
         self._wait_packets = wait_packets
         self._wait_s = wait_ms / 1000
+        self._extents = Lately()  # by how many packets missing ones were overtaken
+        self._delays = Lately()  # seconds by which they came after the first that overtook them
+        self._stalls = Lately()  # seconds without a packet in mid-stream
+        self._patience = (wait_packets, wait_ms / 1000)  # at present: packets, seconds
+        # Numbers given up, with arrival and index of the first packet that overtook each; MAX_MISORDER at most.
+        self._given_up: dict[int, tuple[float, int]] = {}
         self._ssrc: int | None = None
         self._next: int | None = None  # sequence number, unwrapped
         self._expected: int | None = None  # timestamp of the next sound, 32 bits
@@ -89,7 +108,7 @@ class JitterBuffer:
         """A packet (16-bit sequence number, 32-bit timestamp) in; what can be heard now out, in order."""
         self.figures.received += 1
         out: list[Output] = []
-        held = _Held(timestamp, payload, now_s)
+        held = _Held(timestamp, payload, now_s, self.figures.received)
         if ssrc != self._ssrc:
             out += self._restart(sequence, now_s)
             self._ssrc = ssrc
@@ -107,11 +126,19 @@ class JitterBuffer:
         number = self._next + step
         if step < 0 or number in self._held:
             self.figures.late += 1
+            if number in self._given_up:
+                self._note_overtaken(*self._given_up.pop(number), now_s)
             return out
         if step == 0 and not self._held:  # the usual case
             out += self._hand_on(held, now_s, lost=False)
             self._next += 1
             return out
+        overtook = [each for later, each in self._held.items() if later > number]
+        if overtook:
+            first = min(overtook, key=lambda each: each.index)
+            self._note_overtaken(first.arrived_s, first.index, now_s)
+        elif not self._held:  # a gap opens
+            self._set_patience(now_s)
         self._held[number] = held
         return out + self._release(now_s)
 
@@ -124,7 +151,16 @@ class JitterBuffer:
         """When `tick` has something to do; None: nothing waits."""
         if not self._held:
             return None
-        return min(held.arrived_s for held in self._held.values()) + self._wait_s
+        return min(held.arrived_s for held in self._held.values()) + self._patience[1]
+
+    @property
+    def wait_packets(self) -> int:
+        """How many later packets end the wait for a missing one, at present."""
+        return self._patience[0]
+
+    def stall_s(self, now_s: float) -> float:
+        """For how long the network has held packets up lately, in mid-stream; 0: it has not."""
+        return self._stalls.worst(now_s)
 
     def filled(self, samples: int) -> None:
         """The caller has put silence where packets are missing; it counts against the gap to come."""
@@ -144,13 +180,36 @@ class JitterBuffer:
                 lost = False
                 continue
             due = self.due_s
-            if len(self._held) < self._wait_packets and (due is None or now_s < due):
+            if len(self._held) < self._patience[0] and (due is None or now_s < due):
                 break
-            first = min(self._held)
-            self.figures.lost += first - self._next
-            self._next = first
+            self._give_up_to(min(self._held))
             lost = True
         return out
+
+    def _give_up_to(self, first: int) -> None:
+        assert self._next is not None
+        self.figures.lost += first - self._next
+        overtook = min(self._held.values(), key=lambda each: each.index)
+        for number in range(max(self._next, first - MAX_MISORDER), first):
+            self._given_up[number] = (overtook.arrived_s, overtook.index)
+        while len(self._given_up) > MAX_MISORDER:
+            del self._given_up[next(iter(self._given_up))]
+        self._next = first
+
+    def _note_overtaken(self, since_s: float, index: int, now_s: float) -> None:
+        """A missing packet came, after the one with that arrival and index. One so late that no wait would
+        have got it makes no gap longer."""
+        self.figures.overtaken += 1
+        extent, delay_s = self.figures.received - index, now_s - since_s
+        if extent < MOST_WAITED and delay_s < MOST_WAITED_S:
+            self._extents.note(extent, now_s)
+            self._delays.note(delay_s, now_s)
+        self._set_patience(now_s)
+
+    def _set_patience(self, now_s: float) -> None:
+        packets = max(self._wait_packets, 1 + int(self._extents.worst(now_s)))
+        wait_s = max(self._wait_s, self._delays.worst(now_s) + MARGIN_S)
+        self._patience = min(packets, MOST_WAITED), min(wait_s, MOST_WAITED_S)
 
     def _restart(self, sequence: int, now_s: float) -> list[Output]:
         """Another stream begins: what waits is handed on, then nothing of the old one counts any more."""
@@ -160,6 +219,7 @@ class JitterBuffer:
         if self._next is not None:
             self.figures.restarts += 1
         self._held.clear()
+        self._given_up.clear()
         self._stray = None
         self._next = sequence
         self._expected = None
@@ -170,12 +230,19 @@ class JitterBuffer:
         if not held.payload:  # padding: a sequence number without sound
             return []
         length = self._duration(held.payload) or CHUNK
+        if self._expected is not None and now_s - self._last_s > STALL_S:
+            self._note_stall(held, now_s)
         out = self._fill_gap(held, now_s, length, lost)
         out.append(Arrived(held.payload, held.timestamp))
         self._expected = (held.timestamp + length) % 2**32
         self._last_s = now_s
         self._filled = 0
         return out
+
+    def _note_stall(self, held: _Held, now_s: float) -> None:
+        sent_later = (held.timestamp - (self._expected or 0) + 2**31) % 2**32 - 2**31
+        if sent_later <= 0 and now_s - self._last_s < LONGEST_STALL_S:  # no pause of the sender (DTX)
+            self._stalls.note(now_s - self._last_s, now_s)
 
     def _fill_gap(self, held: _Held, now_s: float, length: int, lost: bool) -> list[Output]:
         if self._expected is None:

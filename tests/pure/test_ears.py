@@ -166,6 +166,33 @@ def test_a_long_network_jitter_below_the_watchdog_feeds_nothing() -> None:
     assert heard.fed <= MIC_CHUNK * 5  # at the very end, after the last packet
 
 
+def test_a_network_that_holds_packets_up_again_and_again_is_waited_for() -> None:
+    """Three packets a second come 150 ms late, and all that follows them waits behind them."""
+    packets = in_time(payloads(babble(8.0)))
+    arrivals: list[tuple[float, int, int, bytes]] = []
+    for n, (seconds, *rest) in enumerate(packets):
+        stalled_s = (n // 16) * 16 * 0.02 + 0.15 if n < 320 else 0.0
+        arrivals.append((max(seconds, stalled_s + (n % 16) / 1e5), *rest))  # type: ignore[arg-type]
+    heard = hear(arrivals, until=9.0)
+    assert heard.figures["lost"] == heard.figures["late"] == 0
+    learnt = [n for n, chunk in enumerate(heard.chunks) if not chunk.samples.any() and n > 40]
+    times = [heard.times[n] for n in learnt]
+    assert not [at_s for at_s in times if 1.5 < at_s < 8.0]
+    assert times
+    assert times[0] - 7.98 < 0.21  # and what ends is still noticed, a little later
+
+
+def test_silence_after_the_end_comes_again_after_100_ms_when_the_network_is_calm() -> None:
+    packets = in_time(payloads(babble(8.0)))
+    arrivals = [
+        (max(seconds, (n // 16) * 0.32 + 0.15 + (n % 16) / 1e5) if n < 64 else seconds, *rest)
+        for n, (seconds, *rest) in enumerate(packets)
+    ]
+    heard = hear(arrivals, until=9.0)
+    after = [at_s for at_s in heard.times if at_s > 7.99]
+    assert abs(after[0] - 7.98 - 0.1) < 0.005
+
+
 def test_packets_of_10_and_60_ms_come_out_as_20_ms() -> None:
     quarter = opus_encoder(24_000).encode(np.zeros(480, np.int16))
     ten_ms = bytes([(quarter[0] & 0x07) | 0x60]) + quarter[1:]  # the same frame, told to be 10 ms of hybrid

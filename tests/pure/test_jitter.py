@@ -181,6 +181,85 @@ def test_padding_takes_a_number_and_no_time() -> None:
     assert line.buffer.push(1002, 50_000 + FRAME, b"2", 0.02, 1) == [Arrived(b"2", 50_000 + FRAME)]
 
 
+def carried(line: Line, first: int, last: int, late_ms: dict[int, int]) -> list[Output]:
+    """Packets first..last, each at its time but those in `late_ms`; gaps are given up when they are due."""
+    out: list[Output] = []
+    arrivals = sorted((n * 0.02 + late_ms.get(n, 0) / 1000, n) for n in range(first, last + 1))
+    for at_s, number in arrivals:
+        while line.buffer.due_s is not None and line.buffer.due_s <= at_s:
+            out += line.buffer.tick(line.buffer.due_s)
+        out += line.arrives(number, at_s)
+    return out
+
+
+def test_a_network_that_reorders_is_waited_for_and_no_longer_than_it_does() -> None:
+    line = Line()
+    carried(line, 0, 199, {})
+    assert line.buffer.wait_packets == 2
+    overtaken = {number: 85 for number in range(210, 400, 10)}  # by four packets each
+    out = carried(line, 200, 399, overtaken)
+    assert [n for n in range(200, 400) if n not in numbers(out)] == [210, 220]  # then it had learnt
+    assert line.buffer.figures.late == 2
+    assert line.buffer.figures.overtaken == len(overtaken)
+    assert line.buffer.wait_packets == 5
+    calm = carried(line, 400, 800, {})  # 8 s
+    assert len(calm) == 401
+    line.arrives(802)
+    assert line.buffer.wait_packets == 2
+    assert numbers(line.arrives(803)) == [802, 803]
+
+
+def test_a_gap_costs_what_the_network_deserves_and_never_more_than_120_ms() -> None:
+    line = Line()
+    late = {number: 104 + number % 3 for number in range(210, 400, 10)}  # by five
+    carried(line, 0, 399, late)
+    assert line.buffer.wait_packets == 6
+    line.arrives(401)
+    assert line.buffer.due_s is not None
+    assert (
+        abs(line.buffer.due_s - 401 * 0.02 - 0.096) < 0.002
+    )  # the longest delay behind the first, and 10 ms
+    out = line.buffer.tick(line.buffer.due_s)
+    assert numbers(out) == [401]
+
+
+@given(seed=st.integers(0, 2**32), loss=st.floats(0, 0.2))
+def test_losses_never_make_it_wait_longer(seed: int, loss: float) -> None:
+    chance = random.Random(seed)
+    line = Line()
+    for number in range(500):
+        if chance.random() >= loss or number == 0:
+            line.arrives(number)
+            assert line.buffer.wait_packets == 2
+            assert line.buffer.due_s is None or line.buffer.due_s <= number * 0.02 + 0.06 + 1e-9
+
+
+def test_one_late_packet_is_chance_and_changes_nothing() -> None:
+    line = Line()
+    carried(line, 0, 300, {100: 85})
+    assert line.buffer.figures.late == 1
+    line.arrives(302)
+    assert line.buffer.wait_packets == 2
+
+
+def test_packets_too_late_for_any_wait_make_none_longer() -> None:
+    line = Line()
+    carried(line, 0, 300, {number: 300 for number in range(50, 250, 20)})
+    assert line.buffer.figures.late == 10
+    assert line.buffer.wait_packets == 2
+
+
+def test_packets_that_come_twice_make_no_gap_longer() -> None:
+    line = Line()
+    for number in range(200):
+        line.arrives(number)
+        if number > 5:
+            line.arrives(number - 5)
+    line.arrives(201)
+    assert line.buffer.wait_packets == 2
+    assert line.buffer.figures.overtaken == 0
+
+
 @given(
     seed=st.integers(0, 2**32),
     loss=st.floats(0, 0.3),

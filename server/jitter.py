@@ -91,7 +91,7 @@ class JitterBuffer:
         self._delays = Lately()  # seconds by which they came after the first that overtook them
         self._stalls = Lately()  # seconds without a packet in mid-stream
         self._patience = (wait_packets, wait_ms / 1000)  # at present: packets, seconds
-        # Numbers given up, with arrival and index of the first packet that overtook each; MAX_MISORDER at most.
+        # Numbers given up: arrival and index of the packet that overtook each first; MAX_MISORDER at most
         self._given_up: dict[int, tuple[float, int]] = {}
         self._ssrc: int | None = None
         self._next: int | None = None  # sequence number, unwrapped

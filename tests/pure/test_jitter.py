@@ -196,7 +196,7 @@ def test_a_network_that_reorders_is_waited_for_and_no_longer_than_it_does() -> N
     line = Line()
     carried(line, 0, 199, {})
     assert line.buffer.wait_packets == 2
-    overtaken = {number: 85 for number in range(210, 400, 10)}  # by four packets each
+    overtaken = dict.fromkeys(range(210, 400, 10), 85)  # by four packets each
     out = carried(line, 200, 399, overtaken)
     assert [n for n in range(200, 400) if n not in numbers(out)] == [210, 220]  # then it had learnt
     assert line.buffer.figures.late == 2
@@ -216,9 +216,7 @@ def test_a_gap_costs_what_the_network_deserves_and_never_more_than_120_ms() -> N
     assert line.buffer.wait_packets == 6
     line.arrives(401)
     assert line.buffer.due_s is not None
-    assert (
-        abs(line.buffer.due_s - 401 * 0.02 - 0.096) < 0.002
-    )  # the longest delay behind the first, and 10 ms
+    assert abs(line.buffer.due_s - 401 * 0.02 - 0.096) < 0.002  # the longest delay, and 10 ms
     out = line.buffer.tick(line.buffer.due_s)
     assert numbers(out) == [401]
 
@@ -244,7 +242,7 @@ def test_one_late_packet_is_chance_and_changes_nothing() -> None:
 
 def test_packets_too_late_for_any_wait_make_none_longer() -> None:
     line = Line()
-    carried(line, 0, 300, {number: 300 for number in range(50, 250, 20)})
+    carried(line, 0, 300, dict.fromkeys(range(50, 250, 20), 300))
     assert line.buffer.figures.late == 10
     assert line.buffer.wait_packets == 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from bench.answerer import OWN, Answerer
 from bench.caller import Caller
 from bench.phrases import flite, last_voiced_ms, silence
-from bench.talk import CHAT, QUESTION, SETTLE_MS, VOICES, figures
+from bench.talk import CHAT, QUESTION, SETTLE_MS, VOICES, figures, stages
 from pipeline.audio import VOICE_RATE
 from tests.vendors.openai_server import OpenAIServer
 
@@ -28,6 +29,8 @@ REPLY = (
     "So the slow store behind it has less to do."
 )
 SOUND_S = len(REPLY.split()) * WORD_S
+LATEST_MS = 4_000  # after a question its answer has begun, or the next question comes in its way
+APART_S = 0.37  # callers do not all ask at the same moment
 WHOLE_S = 0.06  # how much of it may be missing or too long: three packets
 
 
@@ -39,7 +42,7 @@ async def vendors() -> AsyncIterator[OpenAIServer]:
         server.reply = REPLY
         server.transcriptions.first_ms = 200
         server.chat.first_ms, server.chat.each_ms = 250, 15
-        block_s = 0.02
+        block_s = 0.1
         server.block_bytes = int(block_s * VOICE_RATE) * 2
         server.speech.first_ms, server.speech.each_ms = 150, 0.3 * 1000 * block_s
         server.sound = _tone
@@ -58,7 +61,7 @@ async def talk(caller: Caller, voices: list[str], start_s: float = 0.0) -> list[
         sound = flite(QUESTION, voice)
         caller.say(silence(SETTLE_MS))
         first = caller.say(sound)
-        caller.say(silence(2_000 + int(1000 * SOUND_S) + 1_500))
+        caller.say(silence(int(1000 * SOUND_S) + LATEST_MS))
         await caller.sent()
         ended = caller.sent_at(first, last_voiced_ms(sound))
         came = caller.audible(ended)
@@ -78,32 +81,36 @@ def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
         "whole": sum(abs(SOUND_S - each) <= WHOLE_S for each in heard),
         "shortest_s": round(min(heard), 2),
         "longest_s": round(max(spread), 2),
+        "rows": rows,
     }
+
+
+async def at_once(server: Answerer, voices: list[str], calls: int) -> dict[str, Any]:
+    """Several callers, each with all of these questions."""
+    async with AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(Caller(server.url, CHAT)) for _ in range(calls)]
+        began, of_server, of_us, load = time.monotonic(), server.cpu_s(), time.process_time(), os.getloadavg()
+        found = await asyncio.gather(
+            *(talk(caller, voices, APART_S * index) for index, caller in enumerate(callers))
+        )
+        took_s = time.monotonic() - began
+        return {
+            **summary([row for rows in found for row in rows]),
+            "server_cores": round((server.cpu_s() - of_server) / took_s, 2),
+            "callers_and_vendors_cores": round((time.process_time() - of_us) / took_s, 2),
+            "load_before": load[0],
+            "turns": [event for caller in callers for _, event in caller.of("viva.turn_metrics")],
+        }
 
 
 async def run(count: int = 24, calls: int = 8) -> dict[str, Any]:
     """One call with `count` questions, then `calls` with a few each; about seven minutes."""
-    table: dict[str, Any] = {}
     voices = [VOICES[index % len(VOICES)] for index in range(count)]
     async with vendors() as vendor, Answerer(OWN, **environment(vendor)) as server:
         async with Caller(server.url, CHAT) as caller:
             await talk(caller, voices[:1])  # connections to the vendor are made by the first answer
-            rows = await talk(caller, voices)
-        table["one call"] = summary(rows)
-        each = voices[: max(2, count // 6)]
-        async with AsyncExitStack() as stack:
-            callers = [await stack.enter_async_context(Caller(server.url, CHAT)) for _ in range(calls)]
-            apart_s = 0.37  # they do not all ask at the same moment
-            tasks = [talk(caller, each, apart_s * index) for index, caller in enumerate(callers)]
-            before, load = server.cpu_s(), os.getloadavg()[0]
-            several = [row for rows in await asyncio.gather(*tasks) for row in rows]
-            seconds = len(each) * (SETTLE_MS / 1000 + SOUND_S + 5)
-        table[f"{calls} calls"] = {
-            **summary(several),
-            "server_cores": round((server.cpu_s() - before) / seconds, 2),
-            "load": load,
-        }
-    return table
+            one = {**summary(await talk(caller, voices)), **stages(caller)}
+        return {"one call": one, f"{calls} calls": await at_once(server, voices[: max(2, count // 6)], calls)}
 
 
 def _tone(body: dict[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ DUCKED_DB = 12.0
 STAYS_DOWN = 4  # packets
 CHAT = {"viva": {"mode": "chat", "greet": False}}
 INTERVIEW = {"viva": {"mode": "interview", "greet": False}}
-STAGES = ("patience", "final", "first_token", "first_phrase", "first_audio", "released", "first_sample")
+STAGES = ("paused", "final", "first_token", "first_phrase", "first_audio", "patience", "first_sample")
 
 
 async def answers(caller: Caller, sounds: list[np.ndarray], after_ms: int = 2_500) -> list[float]:
@@ -100,7 +100,7 @@ def figures(waits: list[float]) -> dict[str, Any]:
     }
 
 
-def _stages(caller: Caller) -> dict[str, int]:
+def stages(caller: Caller) -> dict[str, int]:
     """Medians of what the server says about its turns."""
     turns = [event for _, event in caller.of("viva.turn_metrics")]
     medians = {}
@@ -148,7 +148,7 @@ async def embedded(count: int = 8) -> dict[str, Any]:
         for name, call, said in (("chat", CHAT, QUESTION), ("interview", INTERVIEW, ANSWER)):
             async with Caller(server.url, call) as caller:
                 waits = await answers(caller, [flite(said)] * count, after_ms=6_000)
-                table[name] = {**figures(waits), **_stages(caller)}
+                table[name] = {**figures(waits), **stages(caller)}
     return table
 
 

@@ -49,9 +49,12 @@ LEAK_RISES_DB = 1.5  # per chunk of echo: what is left of the echo, relative to 
 LEAK_FALLS_DB = 0.15
 LEAK_RISES_SPOKEN_DB = 0.1  # and while it is taken for a voice
 MARGIN = 2.0  # times the power that the echo hardly ever exceeds: a voice
+NEW_DB = 8.0  # more is expected of an echo that has just been found,
+AGES_DB = 0.1  # and so much less with each chunk of it
 CREDIT_DB = 15.0  # of the filter's work is believed
 ROOM_RISES = 1.01  # per chunk: the room's own noise, 2 dB/s
 SPOKEN = 0.25  # of a voice's bands, on average, that the echo does not explain
+SURE = 0.4  # of them: enough to duck for
 NOISE_RISES = 1.005  # per chunk: 2 dB/s
 ABOVE_NOISE = 2.0  # times the noise's RMS: something is heard
 PAUSE_CHUNKS = 10  # without anything that end a burst
@@ -98,9 +101,10 @@ class EchoGuard:
         self._candidate: Match | None = None
         self._moved: int | None = None
         self._unconfirmed = 0
+        self._new = 0.0
         self._leak_db = self._most_db = np.zeros(len(WIDTHS), np.float32)
         self._tail = np.zeros(len(WIDTHS), np.float32)
-        self._room = np.zeros(len(WIDTHS), np.float32)
+        self._smooth = self._room = np.zeros(len(WIDTHS), np.float32)
         self._far_peak = np.zeros(len(WIDTHS), np.float32)
         self._forget()
 
@@ -125,7 +129,7 @@ class EchoGuard:
     @property
     def hears_voice(self) -> bool:
         """More than the echo explains; always, where there is none."""
-        return not self.found or self._voice >= SPOKEN
+        return not self.found or self._voice >= SURE
 
     # ----------------------------------------------------------------- sound
 
@@ -238,7 +242,8 @@ class EchoGuard:
         self._leak_db = self._most_db.copy()
         self._far_peak[:] = 0
         self._tail[:] = 0
-        self._room[:] = 1e9
+        self._smooth = self._room = np.full(len(WIDTHS), 1e9, np.float32)
+        self._new = NEW_DB
         self._forget()
         self.just_found = True
         self._moved, self._unconfirmed = None, 0
@@ -294,9 +299,10 @@ class EchoGuard:
         self._tail = np.maximum(played, TAIL * self._tail)
         self._far_peak = np.maximum(played, 0.995 * self._far_peak)
         left_db = self._leak_db + 10 * np.log10(self._tail + 1e-12)
-        self._room = np.minimum(self._room * ROOM_RISES, power)
+        self._smooth = 0.7 * self._smooth + 0.3 * power
+        self._room = np.minimum(self._room * ROOM_RISES, self._smooth)
         over_db = 10 * np.log10(power) - left_db
-        expected = MARGIN * (10 ** (left_db / 10) + 2 * self._room)
+        expected = MARGIN * (10 ** ((left_db + self._new) / 10) + 2 * self._room)
         gains = np.clip(1 - expected / power, 0, 1)
         self._voice = 0.5 * self._voice + 0.5 * float(gains[VOICE_BANDS].mean())
         spoken = self._voice > SPOKEN
@@ -307,7 +313,8 @@ class EchoGuard:
     def _learn(self, played: np.ndarray, over_db: np.ndarray, spoken: bool) -> None:
         """What is left of the echo, band by band: about its median while nobody speaks."""
         telling = played > 0.01 * self._far_peak
-        rises = LEAK_RISES_SPOKEN_DB if spoken else LEAK_RISES_DB
+        rises = LEAK_RISES_SPOKEN_DB if spoken and not self._new else LEAK_RISES_DB
+        self._new = max(0.0, self._new - AGES_DB * float(telling[VOICE_BANDS].mean()))
         self._leak_db += telling * np.where(over_db > 0, rises, -LEAK_FALLS_DB).astype(np.float32)
         self._leak_db = np.maximum(self._leak_db, self._most_db - CREDIT_DB)
 

@@ -34,7 +34,7 @@ def _talk(quick: bool) -> dict[str, Any]:
 
 
 def _delays(quick: bool) -> dict[str, Any]:
-    return asyncio.run(delays.run(4 if quick else 24))
+    return asyncio.run(delays.run(4 if quick else 16))
 
 
 def _media(quick: bool) -> dict[str, Any]:

@@ -103,14 +103,14 @@ async def at_once(server: Answerer, voices: list[str], calls: int) -> dict[str, 
         }
 
 
-async def run(count: int = 24, calls: int = 8) -> dict[str, Any]:
+async def run(count: int = 16, calls: int = 8) -> dict[str, Any]:
     """One call with `count` questions, then `calls` with a few each; about seven minutes."""
     voices = [VOICES[index % len(VOICES)] for index in range(count)]
     async with vendors() as vendor, Answerer(OWN, **environment(vendor)) as server:
         async with Caller(server.url, CHAT) as caller:
             await talk(caller, voices[:1])  # connections to the vendor are made by the first answer
             one = {**summary(await talk(caller, voices)), **stages(caller)}
-        return {"one call": one, f"{calls} calls": await at_once(server, voices[: max(2, count // 6)], calls)}
+        return {"one call": one, f"{calls} calls": await at_once(server, voices[: max(2, count // 4)], calls)}
 
 
 def _tone(body: dict[str, Any]) -> bytes:

@@ -23,6 +23,8 @@ ANSWER = "i have worked as a software engineer for seven years and my last proje
 INTERRUPTION = "wait i have another question about that"
 SETTLE_MS = 1_000
 DUCKED_DB = 12.0
+LOSSES = (0.0, 0.01, 0.05)
+APART_S = 1.3  # callers at the same time do not speak at the same moment
 STAYS_DOWN = 4  # packets
 CHAT = {"viva": {"mode": "chat", "greet": False}}
 INTERVIEW = {"viva": {"mode": "interview", "greet": False}}
@@ -113,21 +115,17 @@ def stages(caller: Caller) -> dict[str, int]:
 
 
 async def zero(count: int = 24) -> dict[str, Any]:
-    """(a): all model delays zero. Loss alternates with none, so that the machine's moods meet both."""
+    """(a): all model delays zero. The callers with and without loss talk at the same time, so that the
+    machine's moods meet all of them."""
     questions = [flite(QUESTION, VOICES[index % len(VOICES)]) for index in range(count)]
     table: dict[str, Any] = {}
-    waits: dict[float, list[float]] = {0.0: [], 0.01: [], 0.05: []}
-    patience: list[int] = []
     async with Answerer(ZERO) as server:
-        for half in (questions[: count // 2], questions[count // 2 :]):
-            for loss, found in waits.items():
-                async with Caller(server.url, CHAT, loss=loss, seed=len(found) + 1) as caller:
-                    found += await answers(caller, half)
-                    if not loss:
-                        patience += [turn["patience_ms"] for _, turn in caller.of("viva.turn_metrics")]
-        for loss, found in waits.items():
-            table[f"v2v, {loss:.0%} lost" if loss else "v2v"] = figures(found)
-        table["v2v"]["patience_ms"] = round(statistics.median(patience))
+        found = await asyncio.gather(
+            *(_with_loss(server.url, loss, questions, index) for index, loss in enumerate(LOSSES))
+        )
+        for loss, (waits, patience) in zip(LOSSES, found, strict=True):
+            row = {**figures(waits), "patience_ms": round(statistics.median(patience))}
+            table[f"v2v, {loss:.0%} lost" if loss else "v2v"] = row
         async with Caller(server.url, CHAT) as caller:
             silent, ducked = [], []
             for voice in VOICES:
@@ -137,6 +135,16 @@ async def zero(count: int = 24) -> dict[str, Any]:
                 ducked += found_ducked
         table["barge-in"], table["ducked by 12 dB"] = figures(silent), figures(ducked)
     return table
+
+
+async def _with_loss(
+    url: str, loss: float, questions: list[np.ndarray], index: int
+) -> tuple[list[float], list[int]]:
+    """What `answers` gives, and the patience that each turn was given."""
+    async with Caller(url, CHAT, loss=loss, seed=index + 1) as caller:
+        await asyncio.sleep(index * APART_S)
+        waits = await answers(caller, questions)
+        return waits, [turn["patience_ms"] for _, turn in caller.of("viva.turn_metrics")]
 
 
 async def embedded(count: int = 8) -> dict[str, Any]:

@@ -300,7 +300,8 @@ class Session:
             interrupts = said and not is_backchannel(text, language) and not is_fragment(words, language)
         else:
             interrupts = said and starts_with_interrupt(text, language)
-        self._handle(turns.WordsOverReply(interrupts, settled))
+        pending = transcript.kind == "final" and not settled
+        self._handle(turns.WordsOverReply(interrupts, settled, pending))
 
     def _just_said(self) -> str:
         """The reply's last words, folded."""

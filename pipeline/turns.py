@@ -59,6 +59,7 @@ class WordsOverReply:
 
     interrupts: bool  # a word that is no backchannel, or an interrupt word
     settled: bool  # it will say no more about this stretch
+    pending: bool = False  # a better look at it is on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +328,7 @@ class Turns:
         if words.interrupts:
             return self._interrupt()
         self._settled = words.settled
-        self._wordless = self._wordless or words.settled
+        self._wordless = self._wordless or words.settled or words.pending
         return []
 
     def _doubting_reply_ended(self, event: ReplyEnded) -> list[Command]:

@@ -438,3 +438,14 @@ def test_a_short_word_that_the_second_look_is_sure_of_ends_a_reply() -> None:
     over = speech(4000, "what about databases")
     call = Call(ears, Mind([LONG, "Well."]), Voice(), speech(500, QUESTION), over).run(12_000)
     assert call.texts()[-2:] == [("user", "what about databases"), ("assistant", "Well.")]
+
+
+def test_laughter_longer_than_a_word_waits_for_the_better_look() -> None:
+    at, sound = 4000, "right right right"
+    assert 900 < length_ms(sound) < 1300
+    ears = Ears(
+        [[QUESTION], ["pop pop pop"]], full_pass=True, second_look={"pop pop pop": ("pop pop pop", 0.02)}
+    )
+    ears.second_look_ms = 300
+    call = Call(ears, Mind([LONG]), Voice(), speech(500, QUESTION), speech(at, sound)).run(16_000)
+    assert call.texts() == [("user", QUESTION), ("assistant", LONG)]

@@ -97,6 +97,8 @@ class Server:
         voice = StockVoice(talker.read) if stack == "stock" else VoiceTrack(talker.read)
         audio = pc.addTransceiver(voice, direction="sendrecv")
         prefer_opus(audio)
+        if isinstance(voice, VoiceTrack):
+            voice.bind(audio.sender)
         echo = None
         if offered_video_codec(sdp):
             echo = VideoEcho()

@@ -35,6 +35,7 @@ SET_PACKET_LOSS_PERC = 4014
 SET_SIGNAL = 4024
 RESET_STATE = 4028
 SIGNAL_VOICE = 3001
+ASSUMED_LOSS = 5  # percent, by which the encoder portions its copies
 LONGEST_PACKET = 1275  # bytes (RFC 6716 §3.2.1)
 
 
@@ -213,15 +214,20 @@ class Encoder(Protocol):
     def reset(self) -> None:
         """Forgets what was encoded: the next packet leans on none before it."""
 
+    def protect(self, on: bool) -> None:
+        """Whether each packet carries a coarse copy of the one before, from which a browser repairs a single
+        loss (RFC 6716 §2.1.7). It costs half as much again, and bits that the sound then lacks."""
+
 
 class LibopusEncoder:
     """libopus by ctypes.
 
     Args:
         rate: Hz of the sound that comes in.
-        complexity: 0..10; at 5 a 20 ms frame of 24 kHz speech takes about 150 µs.
+        complexity: 0..10. With the bitrate chosen by PESQ (wide band, three flite voices, mean/worst) against
+            the time for a 20 ms frame: 40 kbit/s at 2 has 4.29/4.13 for 133 µs, 32 at 5 with `protect`
+            4.19/3.95 for 228 µs, 40 at 1 4.20/4.00 for 90 µs.
         bitrate: bit/s of speech (variable; silence takes next to nothing).
-        fec: adds a coarse copy of each frame to the next, so that a browser can repair a single loss.
     """
 
     def __init__(
@@ -229,9 +235,8 @@ class LibopusEncoder:
         rate: int,
         library: ctypes.PyDLL,
         *,
-        complexity: int = 5,
-        bitrate: int = 32_000,
-        fec: bool = True,
+        complexity: int = 2,
+        bitrate: int = 40_000,
     ) -> None:
         self.rate = rate
         self._library = library
@@ -240,15 +245,9 @@ class LibopusEncoder:
         if library.opus_encoder_init(self._state, rate, 1, APPLICATION_VOIP) != 0:
             raise ValueError(f"Opus knows no rate of {rate} Hz")
         self._packet = ctypes.create_string_buffer(LONGEST_PACKET)
-        self._settings = (
-            (SET_COMPLEXITY, complexity),
-            (SET_BITRATE, bitrate),
-            (SET_SIGNAL, SIGNAL_VOICE),
-            (SET_INBAND_FEC, int(fec)),
-            (SET_PACKET_LOSS_PERC, 5 if fec else 0),
-        )
-        for request, value in self._settings:
-            library.opus_encoder_ctl(self._state, request, ctypes.c_int32(value))
+        self._set(SET_COMPLEXITY, complexity)
+        self._set(SET_BITRATE, bitrate)
+        self._set(SET_SIGNAL, SIGNAL_VOICE)
 
     def encode(self, sound: np.ndarray) -> bytes:
         sound = np.ascontiguousarray(sound, np.int16)
@@ -264,19 +263,21 @@ class LibopusEncoder:
     def reset(self) -> None:
         self._library.opus_encoder_ctl(self._state, RESET_STATE)
 
+    def protect(self, on: bool) -> None:
+        self._set(SET_INBAND_FEC, int(on))
+        self._set(SET_PACKET_LOSS_PERC, ASSUMED_LOSS if on else 0)
+
+    def _set(self, request: int, value: int) -> None:
+        self._library.opus_encoder_ctl(self._state, request, ctypes.c_int32(value))
+
 
 class PyavEncoder:
     """The fall-back: FFmpeg's wrapper of libopus."""
 
-    def __init__(self, rate: int, *, complexity: int = 5, bitrate: int = 32_000, fec: bool = True) -> None:
+    def __init__(self, rate: int, *, complexity: int = 2, bitrate: int = 40_000) -> None:
         self.rate = rate
         self._samples = rate * FRAME_MS // 1000
-        self._options = {
-            "application": "voip",
-            "compression_level": str(complexity),
-            "fec": str(int(fec)),
-            "packet_loss": "5" if fec else "0",
-        }
+        self._options = {"application": "voip", "compression_level": str(complexity)}
         self._bitrate = bitrate
         self._pts = 0
         self.reset()
@@ -302,12 +303,15 @@ class PyavEncoder:
         self._codec.sample_rate = self.rate  # type: ignore[attr-defined]
         self._codec.options = self._options
 
+    def protect(self, on: bool) -> None:
+        """A new encoder: FFmpeg's takes this only at its start."""
+        self._options |= {"fec": str(int(on)), "packet_loss": str(ASSUMED_LOSS if on else 0)}
+        self.reset()
 
-def opus_encoder(
-    rate: int = 24_000, *, complexity: int = 5, bitrate: int = 32_000, fec: bool = True
-) -> Encoder:
+
+def opus_encoder(rate: int = 24_000, *, complexity: int = 2, bitrate: int = 40_000) -> Encoder:
     """The best encoder there is here, from mono int16 at `rate` Hz; arguments as in LibopusEncoder."""
     library = libopus()
     if library is None:
-        return PyavEncoder(rate, complexity=complexity, bitrate=bitrate, fec=fec)
-    return LibopusEncoder(rate, library, complexity=complexity, bitrate=bitrate, fec=fec)
+        return PyavEncoder(rate, complexity=complexity, bitrate=bitrate)
+    return LibopusEncoder(rate, library, complexity=complexity, bitrate=bitrate)

@@ -3,8 +3,9 @@
 `recv` yields `av.Packet`: aiortc then neither resamples nor encodes nor measures levels, which is most of
 what it costs to send audio (DESIGN: 0.02 core a call instead of 0.05). The packet's `pts` counts 48 kHz
 samples and is tied to the clock: frame n leaves at start + n * 20 ms, never earlier, so there is nothing
-that could drift. After a stall of the loop up to 3 frames are sent at once; what is missing beyond that is
-left out of the RTP timeline (as a pause in which nothing was sent), while the voice just goes on later.
+that could drift. Starts are whole frames of the clock, so that the tracks of all calls wake the loop
+together. After a stall of the loop up to 3 frames are sent at once; what is missing beyond that is left out
+of the RTP timeline (as a pause in which nothing was sent), while the voice just goes on later.
 
 Wiring (the whole of it is in `server.ears`):
 
@@ -21,9 +22,11 @@ from __future__ import annotations
 import asyncio
 import fractions
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 import av
 import numpy as np
@@ -42,6 +45,9 @@ TIME_BASE = fractions.Fraction(1, CLOCK_RATE)
 CATCH_UP = 3  # frames that may be sent at once after a stall
 FADE = VOICE_RATE * 3 // 1000  # samples, 3 ms
 QUIET = 64  # of 32,768 (-54 dBFS): an edge below this does not click
+REPORTS_EVERY = 50  # frames: how often the client's reports are looked at
+LOSSY = 3  # of 256 packets lost, by a client's report, from which packets are protected
+PROTECTED_FRAMES = 1500  # 30 s after the last such report
 TAIL_FRAMES = 2  # encoded after the sound: the encoder holds the last 6.5 ms back
 SENT_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"  # aiortc 1.16: of the last packet sent
 SENT_PACKETS = "_RTCRtpSender__packet_count"
@@ -87,16 +93,22 @@ class VoiceTrack(MediaStreamTrack):
         self._returned = 0  # pts of the last packet
         self._last = 0  # sample that was handed out last
         self._silent = TAIL_FRAMES  # frames of silence so far
-        self._silence = self._silent_packet()
+        self._silence = silent_packet()
         self._sender: RTCRtpSender | None = None
         self._origin: int | None = None  # RTP timestamp of pts 0
         # Where `asked` and pts parted: (asked, pts) after each stall. Nobody asks about what is long past.
         self._rebased: deque[tuple[int, int]] = deque([(0, 0)], maxlen=16)
+        self._protected_until = 0  # frame; 0: packets are not protected
         self._complained = False
 
     def bind(self, sender: RTCRtpSender) -> None:
-        """The sender that sends this track: its random RTP origin is read from it."""
+        """The sender that sends this track: its RTP origin and the client's reports are read from it."""
         self._sender = sender
+
+    @property
+    def protected(self) -> bool:
+        """Whether packets carry redundancy, because the client has told of losses."""
+        return self._protected_until > 0
 
     def rtp_at(self, out_samples: int) -> int | None:
         """RTP timestamp of the sample before which `out_samples` had been asked of `read`.
@@ -113,6 +125,8 @@ class VoiceTrack(MediaStreamTrack):
         if self.readyState != "live":
             raise MediaStreamError
         self._learn_origin()
+        if self._sender is not None and self._frame % REPORTS_EVERY == 0:
+            await self._mind_losses(self._sender)
         await self._wait()
         try:
             payload = self._encode(self._next_sound())
@@ -133,7 +147,7 @@ class VoiceTrack(MediaStreamTrack):
 
     async def _wait(self) -> None:
         if self._start_s is None:
-            self._start_s = self._now()
+            self._start_s = math.ceil(self._now() / FRAME_S) * FRAME_S
         early = self._start_s + self._frame * FRAME_S - self._now()
         if early > 0:
             await self._sleep(early)
@@ -187,15 +201,22 @@ class VoiceTrack(MediaStreamTrack):
             fitted[count : count + ramp] = int(fitted[count - 1]) * np.linspace(1, 0, ramp)
         return fitted
 
+    async def _mind_losses(self, sender: RTCRtpSender) -> None:
+        """Redundancy for a client that loses packets, and for nobody else: it is a third of the encoding."""
+        try:
+            lost = await reported_loss(sender)
+            if lost >= LOSSY:
+                if not self.protected:
+                    self._encoder.protect(True)
+                self._protected_until = self._frame + PROTECTED_FRAMES
+            elif self.protected and self._frame >= self._protected_until:
+                self._encoder.protect(False)
+                self._protected_until = 0
+        except Exception:
+            self._complain("reading the client's reports")
+
     def _encode(self, sound: np.ndarray | None) -> bytes:
         return self._silence if sound is None else self._encoder.encode(sound)
-
-    def _silent_packet(self) -> bytes:
-        """Silence, encoded once: the packet that the encoder has settled on."""
-        for _ in range(5):
-            packet = self._encoder.encode(ZEROS)
-        self._encoder.reset()
-        return packet
 
     # ------------------------------------------------------------------
 
@@ -213,3 +234,18 @@ class VoiceTrack(MediaStreamTrack):
         if not self._complained:
             log.exception("%s failed; silence is sent (said once a call)", what)
         self._complained = True
+
+
+@cache
+def silent_packet() -> bytes:
+    """20 ms of silence, encoded once; from complexity 5 on an encoder knows it and spends little on it."""
+    encoder = opus_encoder(VOICE_RATE, complexity=5, bitrate=32_000)
+    for _ in range(5):
+        packet = encoder.encode(ZEROS)
+    return packet
+
+
+async def reported_loss(sender: RTCRtpSender) -> int:
+    """What share of 256 packets the client lost, by its last report (RFC 3550 §6.4.1)."""
+    stats = (await sender.getStats()).values()
+    return max((each.fractionLost for each in stats if each.type == "remote-inbound-rtp"), default=0)

@@ -115,7 +115,9 @@ def test_concealment_goes_on_with_the_tone_and_then_fades() -> None:
 def test_a_single_loss_is_repaired_from_the_redundancy_in_the_next_packet() -> None:
     """One frame of another pitch is lost: neither what was before it nor what comes after tells of it."""
     low, high = tone(0.5, hz=200), tone(0.02, hz=700)
-    sent = packets(opus_encoder(24_000, fec=True), np.concatenate([low, high, low]))
+    encoder = opus_encoder(24_000)
+    encoder.protect(True)
+    sent = packets(encoder, np.concatenate([low, high, low]))
     lost = len(low) // 480
     likeness = {}
     for name, next_payload in (("repaired", sent[lost + 1]), ("guessed", None)):
@@ -127,6 +129,17 @@ def test_a_single_loss_is_repaired_from_the_redundancy_in_the_next_packet() -> N
         likeness[name] = float(np.corrcoef(truth, other.conceal(320, next_payload))[0, 1])
     assert likeness["repaired"] > 0.6
     assert likeness["guessed"] < 0.5
+
+
+def test_protection_can_be_taken_up_and_left_in_mid_speech() -> None:
+    for encoder in both_encoders():
+        decoder = opus_decoder(16_000)
+        heard = []
+        for on in (False, True, False):
+            encoder.protect(on)
+            heard += [decoder.decode(packet) for packet in packets(encoder, tone(0.4))]
+        assert [len(piece) for piece in heard] == [320] * 60
+        assert abs(pitch(np.concatenate(heard), 16_000) - 440) < 5
 
 
 def test_loss_of_several_packets_is_concealed_to_the_sample() -> None:

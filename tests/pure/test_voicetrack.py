@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -198,3 +199,68 @@ def test_a_stopped_track_ends() -> None:
 
 def test_before_anything_was_sent_no_rtp_timestamp_is_known() -> None:
     assert send(lambda count: None, 3).track.rtp_at(480) is None
+
+
+class Reports:
+    """A sender's reports from its client: the share of 256 packets lost, by the second of the call."""
+
+    def __init__(self, lost: dict[int, int]) -> None:
+        self.lost = lost
+
+    async def getStats(self) -> dict[str, object]:
+        now = asyncio.get_running_loop().time()
+        lost = max(self.lost.items(), key=lambda pair: pair[0] if pair[0] <= now else -1)[1]
+        if lost < 0:
+            raise RuntimeError("on purpose")
+        return {
+            "out": SimpleNamespace(type="outbound-rtp"),
+            "in": SimpleNamespace(type="remote-inbound-rtp", fractionLost=lost),
+        }
+
+
+def protection(lost: dict[int, int], seconds: int) -> list[bool]:
+    """Whether packets were protected, second by second."""
+    protected: list[bool] = []
+
+    async def pull() -> None:
+        loop = asyncio.get_running_loop()
+        track = VoiceTrack(lambda count: np.ones(count, np.int16), now=loop.time)
+        track.bind(Reports(lost))  # type: ignore[arg-type]
+        for number in range(seconds * 50):
+            await track.recv()
+            if number % 50 == 49:
+                protected.append(track.protected)
+
+    run(pull())
+    return protected
+
+
+def test_a_client_that_loses_packets_gets_redundancy_until_half_a_minute_after() -> None:
+    protected = protection({0: 0, 10: 12, 20: 0}, 60)
+    assert not any(protected[:10])
+    assert all(protected[11:48])
+    assert not any(protected[51:])
+
+
+def test_a_loss_of_one_in_a_hundred_is_left_to_the_clients_concealment() -> None:
+    assert not any(protection({0: 2}, 10))
+
+
+def test_reports_that_cannot_be_read_end_nothing() -> None:
+    assert protection({0: -1}, 5) == [False] * 5
+
+
+def test_all_tracks_wake_the_loop_together() -> None:
+    times: list[float] = []
+
+    async def pull() -> None:
+        loop = asyncio.get_running_loop()
+        for start in (0.003, 0.011, 0.019):
+            await asyncio.sleep(start)
+            track = VoiceTrack(lambda count: None, now=loop.time)
+            for _ in range(3):
+                await track.recv()
+                times.append(loop.time())
+
+    run(pull())
+    assert all(abs(at_s / 0.02 - round(at_s / 0.02)) < 1e-6 for at_s in times)

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.audio import MIC_RATE
 from tests.babble import babble, found
+from tests.real.loss import lossy
 from tests.real.media_peers import Answerer, call
 
 pytestmark = pytest.mark.real
@@ -76,3 +77,16 @@ async def test_the_clients_reports_and_rtp_timestamps_agree_with_rtp_at() -> Non
         assert seen, "RTP came down the path"
         assert min((last - timestamp) % 2**32 for timestamp in seen) <= 2 * 960
         assert all((timestamp - origin) % 960 == 0 for timestamp in seen)
+
+
+async def test_a_client_whose_reports_tell_of_losses_gets_redundancy() -> None:
+    server = Answerer()
+    async with call(server) as call_:
+        deadline = asyncio.get_running_loop().time() + 15
+        for _ in range(75):
+            await call_.audio.receiver.track.recv()
+        assert not server.voice.protected
+        call_.path.down = lossy(0.2)
+        while not server.voice.protected and asyncio.get_running_loop().time() < deadline:
+            await call_.audio.receiver.track.recv()
+        assert server.voice.protected

@@ -145,7 +145,8 @@ async def _over_reply(line: Line, over: Over) -> dict[str, Any]:
         "after_ms": over.after_ms,
         "lost": bool(cut),
         "silent_ms": _last_above(line, begun, cut[0].at_ms + 100) - begun if cut else None,
-        "ducked": min(line.levels[begun // 20 : ended // 20 + 20]) < before_db - 30,
+        "ducked": any(seen.event.ducked for seen in line.of(ev.FloorChanged, after_ms=begun)),
+        "answered": await _answered(line, begun) if cut else None,
         "resumed_ms": None if cut else _resumed_ms(line, ended, before_db),
     }
     if line.floor != "listening":
@@ -155,6 +156,11 @@ async def _over_reply(line: Line, over: Over) -> dict[str, Any]:
             line.session.clear_output()
         await line.until(lambda: line.floor == "listening", 20_000)
     return row
+
+
+async def _answered(line: Line, after_ms: int) -> bool:
+    """Whether there is another reply."""
+    return await line.until(lambda: bool(line.of(ev.AudioStarted, after_ms=after_ms)), 5_000)
 
 
 def _level_db(line: Line, start_ms: int, end_ms: int) -> float:
@@ -248,7 +254,8 @@ def _alarms(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "n": len(rows),
         "lost": sum(row["lost"] for row in rows),
         "lost_by_kind": _by_kind(row["kind"] for row in rows if row["lost"]),
-        "noticed": sum(row["ducked"] for row in rows),
+        "answered_anew": sum(bool(row["answered"]) for row in rows),
+        "ducked": sum(row["ducked"] for row in rows),
         "back_after_median_ms": statistics.median(resumed) if resumed else None,
         "back_after_max_ms": max(resumed, default=None),
         "rows": rows,

@@ -84,7 +84,8 @@ def _floor(of: Figures) -> Iterator[Row]:
     yield (
         f"false alarms: {alarms['n']} coughs, laughs, doors, keyboards, backchannels over a reply",
         f"{alarms['lost']} lost {alarms['lost_by_kind'] or ''}, back after {alarms['back_after_median_ms']}, "
-        f"at most {alarms['back_after_max_ms']} ms; in its first 600 ms {early['lost']} of {early['n']}",
+        f"at most {alarms['back_after_max_ms']} ms; in its first 600 ms {early['lost']} of {early['n']} "
+        f"withdrawn, {early['answered_anew']} of these given anew",
         "0 lost; back within 300 ms",
     )
     for name in ("barge-ins", "barge-ins over echo at -20 dB"):
@@ -95,6 +96,12 @@ def _floor(of: Figures) -> Iterator[Row]:
                 f"{own['missed']} (silent after {own['silent_median_ms']} / {own['silent_max_ms']} ms)",
                 "0",
             )
+    own = of["own echo at -20 dB"]
+    yield (
+        f"replies of {own['n']} that their own echo at -20 dB ends / ducks for a moment",
+        f"{own['lost']} / {own['ducked']}",
+        "0 ended",
+    )
     shares = {mode: of[f"tokens, {mode}"]["tokens_thrown_away_percent"] for mode in ("interview", "chat")}
     wasted = (f"{mode} {share} %" for mode, share in shares.items())
     yield "prepared tokens thrown away", ", ".join(wasted), "< 25 %"

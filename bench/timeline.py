@@ -53,7 +53,7 @@ class Spoken:
 @dataclass(frozen=True, slots=True)
 class Seen:
     at_ms: int
-    event: ev.Event
+    event: Any  # one of pipeline.events
 
 
 @dataclass

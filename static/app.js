@@ -137,6 +137,10 @@ export class App {
 
   send(type) { this.call?.send({ type }); }
 
+  think() { this.send('viva.think'); this.dispatch({ type: 'page.think' }); }
+
+  repeat() { this.send('viva.repeat'); this.dispatch({ type: 'page.repeat' }); }
+
   async unblock() { await this.audio?.resume(); this.#play(); }
 
   frame(now) {

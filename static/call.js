@@ -10,9 +10,12 @@
 //   lost [fault]      it is over without a goodbye; worded in notices.js
 
 const GATHER_MS = 1000;                           // ICE gathering may take longer; what is there then is sent
+const NO_PATH_MS = 3000;                          // without any interface Chromium gathers for ever, and finds nothing
 const CONNECT_MS = 12_000;
 const WATCH_MS = 500;
 const SILENT_MS = 1000;                           // the server always sends something: 50 packets a second
+
+const CANDIDATE = /^a=candidate:/m;
 
 export class CallError extends Error {
   /** @param {{kind: string}} fault  offline, gone, busy, rejected, timeout */
@@ -55,9 +58,10 @@ export class Call extends EventTarget {
     await this.peer.setLocalDescription();
     await this.#gathered();
     const { sdp } = this.peer.localDescription;
-    if (!/^a=candidate:/m.test(sdp) && this.peer.iceGatheringState === 'complete') throw new CallError({ kind: 'offline' });
+    if (!CANDIDATE.test(sdp)) throw new CallError({ kind: 'offline' });
     const response = await this.#post(sdp);
     const answer = await response.text();
+    if (!CANDIDATE.test(answer)) { this.#hangUp(response.headers.get('Location')); throw new CallError({ kind: 'offline' }); }
     if (this.over) { this.#hangUp(response.headers.get('Location')); return; }
     this.location = response.headers.get('Location');
     await this.peer.setRemoteDescription({ type: 'answer', sdp: answer });
@@ -102,10 +106,14 @@ export class Call extends EventTarget {
 
   #gathered() {
     const { peer } = this;
+    const some = () => CANDIDATE.test(peer.localDescription?.sdp ?? '');
     return new Promise((done) => {
       if (peer.iceGatheringState === 'complete') { done(); return; }
       peer.addEventListener('icegatheringstatechange', () => { if (peer.iceGatheringState === 'complete') done(); });
-      setTimeout(done, GATHER_MS);
+      let late = false;
+      peer.addEventListener('icecandidate', () => { if (late && some()) done(); });
+      setTimeout(() => { late = true; if (some() || !navigator.onLine) done(); }, GATHER_MS);
+      setTimeout(done, NO_PATH_MS);
     });
   }
 
@@ -114,7 +122,7 @@ export class Call extends EventTarget {
     try {
       response = await fetch('/v1/realtime/calls', { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
     } catch {
-      throw new CallError({ kind: 'gone' });
+      throw new CallError({ kind: 'gone', offline: !navigator.onLine });
     }
     if (response.status === 201) return response;
     if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS: Number(response.headers.get('Retry-After')) || null });

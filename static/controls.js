@@ -25,13 +25,13 @@ export function bindControls(app) {
   const click = (id, does) => $(id).addEventListener('click', does);
   $('start').addEventListener('submit', (event) => { event.preventDefault(); if (!$('go').disabled) app.begin(); });
   click('mute', () => app.setMuted(!app.model.muted));
-  click('think', () => app.send('viva.think'));
+  click('think', () => app.think());
   click('done', () => app.send('input_audio_buffer.commit'));
-  click('repeat', () => app.send('viva.repeat'));
+  click('repeat', () => app.repeat());
   click('reset', () => app.begin());
   click('leave', () => app.leave());
   click('again', () => app.home());
-  click('keep', () => keepTranscript(app.model, app.person));
+  click('keep', () => keepTranscript(app.model, app.person, app.language));
   click('camera', () => app.toggleCamera());
   click('show-captions', () => app.settings.set('captions', !app.settings.get('captions')));
   click('hide-panel', () => showPanel(app, false));
@@ -57,7 +57,7 @@ export function bindControls(app) {
   bindKeys({
     on: () => app.settings.get('singleKeys') && app.model.link === 'up',
     mute: () => app.setMuted(!app.model.muted),
-    think: () => app.send('viva.think'),
+    think: () => app.think(),
     done: () => app.send('input_audio_buffer.commit'),
     hold: (down) => {                             // Space held: talk, while muted
       if (down ? !app.model.muted : !held) return;

@@ -44,9 +44,9 @@ export function showEnded(m, person, language) {
 }
 
 /** Saves the conversation as a text file. */
-export function keepTranscript(m, person) {
+export function keepTranscript(m, person, language) {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([`${asText(m.turns, person.name)}\n`], { type: 'text/plain' }));
+  link.href = URL.createObjectURL(new Blob([`${asText(m.turns, person.name, language.code)}\n`], { type: 'text/plain' }));
   link.download = `viva-${new Date().toISOString().slice(0, 10)}.txt`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -28,6 +28,8 @@ export function lookOf(m, name) {
   const named = (text) => text.replaceAll('{name}', name);
   let [strong, soft] = look.chip;
   if (state === 'speaking' && m.phase === 'doubting') soft = 'hears you too';
+  if (state === 'speaking' && m.again) soft = 'once more';
+  if (state === 'listening' && m.thinking) [strong, soft] = ['Take your time', ''];
   if (state === 'speaking' && m.muted) soft = 'you are muted';
   if (['listening', 'nocamera'].includes(state) && m.mic) soft = 'type your answer';
   if (state === 'lost' && m.fault && m.fault.kind !== 'dropped') strong = 'Not connected';

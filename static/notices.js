@@ -25,8 +25,8 @@ const retrying = (m) => (m.attempt ? ` Trying again, attempt ${m.attempt}.` : ''
 const REDIAL = [['primary', 'Try now', 'redial'], ['plain', 'End', 'leave']];
 const FAULTS = {
   dropped: (m) => ({ title: 'The connection is gone', text: `${retrying(m).trim()} What was said stays on this page; on the server the conversation starts anew.`.trim() }),
-  gone: (m) => ({ title: 'The server does not answer', text: `It may be restarting, or stopped.${retrying(m)} What was said stays on this page.` }),
-  busy: (m) => ({ title: 'Every line is taken', text: `This server talks with as many people as it can at the moment.${m.fault.retryAfterS ? ` It expects a free line in ${m.fault.retryAfterS} s.` : ''}${retrying(m)}` }),
+  gone: (m) => ({ title: 'The server does not answer', text: `${m.fault.offline ? 'This device seems to have no network. If the server runs on it, it may have stopped.' : 'It may be restarting, or stopped.'}${retrying(m)} What was said stays on this page.` }),
+  busy: (m) => ({ title: 'Every line is taken', text: `This server talks with as many people as it can at the moment.${m.attempt ? ` The page tries again${m.fault.retryAfterS ? ` every ${m.fault.retryAfterS} s` : ''}, attempt ${m.attempt}.` : ' Please try again later.'}` }),
   offline: () => ({ title: 'No network', text: 'The browser finds no way out of this machine, not even to itself: is the Wi-Fi off, or does a privacy extension block WebRTC? Any network will do, it needs no internet.' }),
   timeout: (m) => ({ title: 'No sound gets through', text: `The server answered, but its sound does not arrive: a firewall may block UDP.${retrying(m)}` }),
   rejected: (m) => ({ title: 'The server refused the call', text: m.fault.message }),

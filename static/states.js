@@ -8,7 +8,7 @@ import { breakOff, place, put, remove, textOf } from './turns.js';
 
 // What the server says to a button that had nothing to act on.
 const HARMLESS = ['response_cancel_not_active'];      // the reply ended in the same moment
-const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.', busy: 'That works when it is not your turn to speak.' };
+const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.', busy: 'Finish what you are saying first; then it can be said once more.' };
 
 const INTERRUPTED_MS = 1500;                      // how long "Go on" and the struck words stay
 
@@ -21,6 +21,8 @@ export const START = Object.freeze({
   patience: null,                                 // { ms, spent, why } of this pause
   interruptedAt: null,                            // page's ms
   personSpeaks: false,
+  again: null,                                    // null, 'asked', or the id of the item that says the last answer once more
+  thinking: false,                                // the person has asked for time before their first word
   ending: null,                                   // the server has said that this is the end
   muted: false,
   mic: null,                                      // null: open; else why not: refused, system, absent, busy, insecure
@@ -42,7 +44,7 @@ const finished = (caption) => (caption.who === 'they' && !caption.cut ? { ...cap
 const closeLink = (m, now) => (m.upSince === null ? {} : { upSince: null, lasted: m.lasted + now - m.upSince });
 
 const ON = {
-  'page.connecting': (m, e) => ({ link: 'connecting', fault: e.attempt ? m.fault : null, attempt: e.attempt ?? 0, phase: 'listening', audible: false, patience: null, ending: null, interruptedAt: null, personSpeaks: false,
+  'page.connecting': (m, e) => ({ link: 'connecting', fault: e.attempt ? m.fault : null, attempt: e.attempt ?? 0, phase: 'listening', audible: false, patience: null, again: null, thinking: false, ending: null, interruptedAt: null, personSpeaks: false,
     caption: e.attempt ? m.caption : { who: 'none', text: e.text } }),
   'page.up': (m, e, now) => ({ link: 'up', attempt: 0, upSince: now, phase: 'answering',          // she greets first
     caption: { who: 'none', text: '' },
@@ -52,6 +54,8 @@ const ON = {
     turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, 'The connection was lost here.') }),
   'page.ended': (m, e, now) => ({ link: 'ended', audible: false, note: null, soundBlocked: false, ...closeVoice(m, now), ...closeLink(m, now) }),
   'page.start': (m) => ({ ...START, muted: m.muted }),
+  'page.repeat': () => ({ again: 'asked' }),
+  'page.think': (m) => ({ thinking: m.phase === 'listening' }),
   'page.muted': (m, e) => ({ muted: e.muted }),
   'page.mic': (m, e) => ({ mic: e.problem, micDrawer: Boolean(e.problem) }),
   'page.type-instead': () => ({ micDrawer: false }),
@@ -61,7 +65,7 @@ const ON = {
   'page.sound': (m, e) => ({ soundBlocked: e.blocked }),
 
   'viva.floor': (m, e, now) => ({
-    phase: e.phase, audible: Boolean(e.audible),
+    phase: e.phase, audible: Boolean(e.audible), thinking: m.thinking && e.phase === 'listening',
     patience: e.phase === 'paused' && e.patience_ms ? { ms: e.patience_ms, spent: e.spent_ms ?? 0, why: e.why ?? '' } : null,
     interruptedAt: e.phase === 'hearing' || e.phase === 'paused' ? m.interruptedAt : null,
     caption: e.phase === 'listening' ? finished(m.caption) : m.caption,
@@ -83,14 +87,16 @@ const ON = {
   'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speech: { ...m.speech, [e.item_id]: { from: e.audio_start_ms, to: e.audio_start_ms } } }),
   'input_audio_buffer.speech_stopped': (m, e) => ({ personSpeaks: false,
     speech: e.item_id in m.speech ? { ...m.speech, [e.item_id]: { ...m.speech[e.item_id], to: e.audio_end_ms } } : m.speech }),
-  'conversation.item.added': (m, e) => ({ turns: place(m.turns, e.item, e.previous_item_id) }),
+  // What is said once more is no new turn: the server adds an item for it and takes that back afterwards.
+  'response.output_item.added': (m, e) => ({ again: m.again === 'asked' ? e.item.id : null }),
+  'conversation.item.added': (m, e) => (e.item.id === m.again ? {} : { turns: place(m.turns, e.item, e.previous_item_id) }),
   'conversation.item.done': (m, e) => (e.item.type !== 'message' ? {} : {
     turns: m.turns.map((turn) => (turn.id !== e.item.id ? turn
       : { ...turn, text: textOf(e.item) || turn.text, live: turn.who === 'you' && !textOf(e.item) && !turn.text, cut: turn.cut || (turn.who === 'they' && e.item.status === 'incomplete') })),
   }),
   'conversation.item.deleted': (m, e) => ({ turns: remove(m.turns, e.item_id), interruptedAt: null,
     speech: Object.fromEntries(Object.entries(m.speech).filter(([id]) => id !== e.item_id)),
-    caption: m.caption.item === e.item_id ? { who: 'none', text: '' } : m.caption }),
+    ...(m.again === e.item_id ? { again: null } : { caption: m.caption.item === e.item_id ? { who: 'none', text: '' } : m.caption }) }),
   'conversation.item.truncated': (m, e) => ({ turns: m.turns.map((turn) => (turn.id === e.item_id ? { ...turn, cut: true, live: false } : turn)) }),
   'conversation.item.input_audio_transcription.completed': (m, e, now) => ({
     turns: e.transcript.trim() ? put(m.turns, e.item_id, 'you', () => ({ text: e.transcript.trim(), tail: '', live: false })) : remove(m.turns, e.item_id),
@@ -98,8 +104,8 @@ const ON = {
     caption: m.audible || m.phase === 'doubting' || wasInterrupted(m, now) || !e.transcript.trim() ? m.caption : { who: 'you', item: e.item_id, sure: e.transcript.trim(), tail: '' },
   }),
   'conversation.item.input_audio_transcription.failed': (m, e) => ({ turns: remove(m.turns, e.item_id), note: { kind: 'trouble', text: e.error?.message ?? 'That could not be understood.' } }),
-  'response.output_audio_transcript.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
-  'response.output_text.delta': (m, e) => ({ turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
+  'response.output_audio_transcript.delta': (m, e) => (e.item_id === m.again ? {} : { turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
+  'response.output_text.delta': (m, e) => (e.item_id === m.again ? {} : { turns: put(m.turns, e.item_id, 'they', (turn) => ({ text: turn.text + e.delta })) }),
   'response.done': (m) => ({ turns: m.turns.map((turn) => (turn.who === 'they' && turn.live ? { ...turn, live: false } : turn)) }),
   'output_audio_buffer.started': (m, e, now) => ({ audible: true, voiceSince: m.voiceSince ?? now }),
   'output_audio_buffer.stopped': (m, e, now) => ({ ...closeVoice(m, now), caption: finished(m.caption) }),
@@ -108,7 +114,7 @@ const ON = {
     interruptedAt: m.personSpeaks ? now : null }),
   error: (m, e) => {
     const text = HARMLESS.includes(e.error?.code) ? null : ERRORS[e.error?.code] ?? e.error?.message ?? 'Something went wrong on the server.';
-    return text === null ? {} : { note: { kind: 'trouble', text } };
+    return text === null ? {} : { again: m.again === 'asked' ? null : m.again, note: { kind: 'trouble', text } };
   },
 };
 

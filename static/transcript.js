@@ -1,5 +1,7 @@
 // The panel with the conversation: one line a turn, kept in step with the list in the model.
 
+import { asWritten } from './turns.js';
+
 export class Transcript {
   constructor({ log, list, empty }) { Object.assign(this, { log, list, empty, lines: new Map(), last: null }); }
 
@@ -31,7 +33,7 @@ export class Transcript {
 
   #write(line, turn) {
     line.turn = turn;
-    writeTurn(line.element, turn);
+    writeTurn(line.element, turn, this.code);
   }
 }
 
@@ -51,13 +53,17 @@ export function turnElement(turn, name, { code, direction }) {
   }
   words.append(said, tail);
   element.append(words);
-  writeTurn(element, turn);
+  writeTurn(element, turn, code);
   return element;
 }
 
-function writeTurn(element, turn) {
-  element.querySelector('.said').textContent = turn.text;
-  element.querySelector('.tail').textContent = turn.tail;
+/** The words of a turn and what of them may still change, as they are shown. */
+export const wordsOf = ({ who, text, tail = '' }, code) => (who === 'you' ? [asWritten(text, code), asWritten(tail, code, !text)] : [text, tail]);
+
+function writeTurn(element, turn, code) {
+  const [said, tail] = wordsOf(turn, code);
+  element.querySelector('.said').textContent = said;
+  element.querySelector('.tail').textContent = tail;
   if (!turn.cut || element.querySelector('.cut')) return;
   const cut = document.createElement('small');
   cut.className = 'cut';
@@ -66,5 +72,5 @@ function writeTurn(element, turn) {
 }
 
 /** The conversation as plain text, to keep. */
-export const asText = (turns, name) => turns.filter((turn) => turn.text)
-  .map((turn) => (turn.who === 'note' ? `[${turn.text}]` : `${turn.who === 'you' ? 'You' : name}: ${turn.text}${turn.cut ? ' [interrupted]' : ''}`)).join('\n\n');
+export const asText = (turns, name, code) => turns.filter((turn) => turn.text)
+  .map((turn) => (turn.who === 'note' ? `[${turn.text}]` : `${turn.who === 'you' ? 'You' : name}: ${wordsOf(turn, code)[0]}${turn.cut ? ' [interrupted]' : ''}`)).join('\n\n');

@@ -38,6 +38,16 @@ export function breakOff(turns, id, text) {
   return [...closed.filter((turn) => turn.text), { id, who: 'note', text, tail: '', live: false, cut: false }];
 }
 
+/**
+ * What a person said, as one would write it: some recognisers know no capitals.
+ * @param {string} text  @param {string} language  @param {boolean} [begins]  it is the beginning of what was said
+ */
+export function asWritten(text, language, begins = true) {
+  if (language !== 'en' || text !== text.toLowerCase()) return text;
+  const written = text.replace(/(?<![\p{L}\p{N}'’])i(?![\p{L}\p{N}])/gu, 'I');
+  return begins ? written.replace(/^\s*\p{L}/u, (first) => first.toUpperCase()) : written;
+}
+
 /** Words in `text`, in any script. */
 export function countWords(text, language = 'en') {
   let words = 0;

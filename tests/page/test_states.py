@@ -170,6 +170,56 @@ def test_button_without_anything_to_act_on_is_answered_in_plain_words(fold: Any)
     assert fold([harmless])["note"] is None
 
 
+def test_what_is_said_once_more_is_no_new_turn(fold: Any) -> None:
+    again = [
+        {"type": "page.repeat"},
+        {"type": "response.output_item.added", "response_id": "r-i9", "item": item("i9", "assistant", "")},
+        *reply_begins("i9", QUESTION, "i3"),
+        *heard("i9", QUESTION, 4),
+    ]
+    during = fold([*EARLIER, *again])
+    assert [turn["id"] for turn in during["turns"]] == ["i1", "i2", "i3"]
+    assert (during["state"], during["caption"]["text"]) == ("speaking", QUESTION)
+    over = [{"type": "conversation.item.deleted", "item_id": "i9"}, floor("listening")]
+    after = fold([*EARLIER, *again, *over])
+    assert (after["caption"]["text"], after["again"]) == (QUESTION, None), "the strip keeps what was said"
+    answer = {"type": "response.output_item.added", "response_id": "r-i10", "item": item("i10", "assistant", "")}
+    following = fold([*EARLIER, *again, *over, answer, *reply_begins("i10", "Right.", "i3")])
+    assert [turn["id"] for turn in following["turns"]][-1] == "i10"
+
+
+def test_repetition_that_is_refused_hides_no_later_answer(fold: Any) -> None:
+    refused = {"type": "error", "error": {"code": "busy", "message": "raw"}}
+    answer = {"type": "response.output_item.added", "response_id": "r-i9", "item": item("i9", "assistant", "")}
+    events = [*EARLIER, {"type": "page.repeat"}, refused, answer, *reply_begins("i9", "Right.", "i3")]
+    assert fold(events)["turns"][-1]["id"] == "i9"
+    assert "Finish what you are saying" in fold([*EARLIER, {"type": "page.repeat"}, refused])["note"]["text"]
+
+
+def test_time_to_think_before_the_first_word_is_acknowledged_until_it(fold: Any) -> None:
+    think = {"type": "page.think"}
+    assert fold([*EARLIER, think])["thinking"] is True
+    assert fold([*EARLIER, think, floor("hearing")])["thinking"] is False
+    assert fold([*SCENES["speaking"], think])["thinking"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "shown"),
+    [
+        ("i think i'd say it's fine", "en", "I think I'd say it's fine"),
+        ("I said i", "en", "I said i"),  # this recogniser knows capitals
+        ("i ragazzi", "it", "i ragazzi"),
+        ("wi-fi in the office", "en", "Wi-fi in the office"),
+        ("", "en", ""),
+    ],
+)
+def test_words_without_capitals_are_shown_as_one_writes_them(
+    blank: Page, text: str, language: str, shown: str
+) -> None:
+    write = "async ([text, language]) => (await import('/turns.js')).asWritten(text, language)"
+    assert blank.evaluate(write, [text, language]) == shown
+
+
 def test_words_are_counted_in_scripts_without_spaces(blank: Page) -> None:
     count = "async ([text, language]) => (await import('/turns.js')).countWords(text, language)"
     assert blank.evaluate(count, ["It's fine, isn't it?", "en"]) == 4

@@ -124,13 +124,20 @@ def state_of(page: Page) -> str | None:
     return page.get_attribute("body", "data-state")
 
 
-@pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("state", STATES)
-def test_state_fits_its_screen(open_page: Any, state: str, screen: str) -> None:
-    width, height = SCREENS[screen]
-    page = open_page(width, height, script=script_of(state))
+def test_state_fits_wide_and_narrow_screens(open_page: Any, state: str) -> None:
+    page = open_page(script=script_of(state))
     enter(page, state)
     assert state_of(page) == state
+    for screen, (width, height) in SCREENS.items():
+        page.set_viewport_size({"width": width, "height": height})
+        fits(page, state, width, height)
+        for scheme in ("light", "dark") if SHOTS or AXE else ():
+            page.emulate_media(color_scheme=scheme)
+            look_closely(page, f"{state}-{screen}-{scheme}", full=state in ("start", "ended"))
+
+
+def fits(page: Page, state: str, width: int, height: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     if state not in ("start", "ended"):
         assert page.evaluate("document.documentElement.scrollHeight") <= height
@@ -141,9 +148,6 @@ def test_state_fits_its_screen(open_page: Any, state: str, screen: str) -> None:
             assert box["x"] + box["width"] <= width
             assert box["y"] + box["height"] <= height
             assert min(box["width"], box["height"]) >= 40, f"{control} is too small for a thumb"
-    for scheme in ("light", "dark") if SHOTS or AXE else ():
-        page.emulate_media(color_scheme=scheme)
-        look_closely(page, f"{state}-{screen}-{scheme}", full=state in ("start", "ended"))
 
 
 def look_closely(page: Page, name: str, *, full: bool) -> None:
@@ -327,6 +331,63 @@ def test_each_failure_to_connect_has_its_words(open_page: Any, fault: dict[str, 
     assert state_of(page) == "lost"
     page.click("#notice [data-action=leave]")
     assert state_of(page) == "start"
+
+
+# Chromium as it is without any network interface: it finds no candidate, and never says so.
+NO_PATH = """async (online) => {
+  const { Call } = await import('/call.js');
+  const real = RTCPeerConnection;
+  window.RTCPeerConnection = class extends real {
+    constructor(...args) { super(...args); this.setConfiguration({ iceTransportPolicy: 'relay' }); }
+    get iceGatheringState() { return 'gathering'; }
+  };
+  Object.defineProperty(navigator, 'onLine', { value: online, configurable: true });
+  const call = new Call({ microphone: null, camera: null, viva: {} }), began = performance.now();
+  const fault = await call.open().then(() => null, (error) => error.fault);
+  call.close();
+  window.RTCPeerConnection = real;
+  return { fault, ms: performance.now() - began };
+}"""
+
+
+@pytest.mark.parametrize(("online", "within_ms"), [(False, 2000), (True, 4000)])
+def test_browser_without_any_path_says_so_and_asks_no_server(
+    open_page: Any, online: bool, within_ms: int
+) -> None:
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    found = page.evaluate(NO_PATH, online)
+    assert found["fault"] == {"kind": "offline"}
+    assert found["ms"] < within_ms
+    assert not [url for url in asked if "realtime" in url]
+
+
+def test_server_that_cannot_be_asked_while_the_device_is_offline_is_worded_so(open_page: Any) -> None:
+    page = open_page()
+    page.evaluate("driver.refuse = { kind: 'gone', offline: true }")
+    page.click("#go")
+    expect(page.locator("#notice")).to_contain_text("This device seems to have no network")
+
+
+def test_answer_said_once_more_and_time_to_think_are_acknowledged(open_page: Any) -> None:
+    page = open_page()
+    enter(page, "listening")
+    page.click("#think")
+    expect(page.locator("#state")).to_contain_text("Take your time")
+    page.click("#repeat")
+    tell(
+        page,
+        [
+            {"type": "response.output_item.added", "response_id": "r", "item": {"id": "i9"}},
+            *reply_begins("i9", "Once more.", "i3"),
+        ],
+    )
+    expect(page.locator("#state")).to_contain_text("once more")
+    assert "Once more." in page.inner_text("#captions")
+    assert "Once more." not in page.inner_text("#turns")
+    sent = [event["type"] for event in page.evaluate("driver.sent")]
+    assert sent == ["viva.think", "viva.repeat"]
 
 
 def test_drop_is_followed_by_a_new_call_that_keeps_the_transcript(open_page: Any) -> None:

@@ -2,7 +2,11 @@
 
 The server is a process of its own (bench.media_server), so its CPU time is counted alone; stock aiortc is
 measured in the same run. The clients send what was encoded beforehand and decode nothing.
-Run: python -m bench.media
+Run: python -m bench.media (about 80 s)
+
+What the caller sends while the server listens: "listening" is a quiet room, noise at -60 dBFS in which
+somebody speaks a quarter of the time; "listening to silence" is a muted microphone. While the server speaks,
+the room is quiet.
 """
 
 from __future__ import annotations
@@ -10,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import fractions
 import json
+import os
 import random
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -30,20 +36,38 @@ from server.ears import RECEIVERS_BUFFER, our_codecs
 from server.opus import opus_encoder
 
 CALLS = 10
-WINDOW_S = 8.0  # in which CPU time is counted
-SETTLE_S = 2.0  # before it: connecting, the codecs' start
-LATENCY_S = 20.0
+WINDOW_S = 5.0  # in which CPU time is counted
+SETTLE_S = 1.0  # before it: connecting, the codecs' start
+LATENCY_S = 10.0
+ROOM_DB = -60.0  # dBFS of its noise
+SPEECH_S, QUIET_S = 1.25, 3.75  # in turn; the calls are spread over both
 SAID = "In my last job I was responsible for the payment system of an online store, and it was never quiet."
 AUDIO, VIDEO = fractions.Fraction(1, 48_000), fractions.Fraction(1, 90_000)
 
 
-def voice_packets(speaking: bool) -> list[bytes]:
-    """A sentence and two seconds of pause (or the pause alone), as a browser sends it."""
+def room(seconds: float) -> np.ndarray:
+    """Noise at ROOM_DB, int16 at 16 kHz."""
+    level = 32768 * 10 ** (ROOM_DB / 20)
+    return np.random.default_rng(1).normal(0, level, round(seconds * MIC_RATE)).astype(np.int16)
+
+
+def voice_packets(sound: np.ndarray) -> list[bytes]:
+    """int16 at 16 kHz, as a browser sends it."""
     resampler = Resampler(MIC_RATE, VOICE_RATE)
-    sound = np.concatenate([flite(SAID), silence(2000)]) if speaking else silence(2000)
     sound = np.concatenate([resampler.push(sound), resampler.flush()])
     encoder = opus_encoder(VOICE_RATE)
     return [encoder.encode(sound[at : at + 480]) for at in range(0, len(sound) - 479, 480)]
+
+
+def caller(state: str) -> list[bytes]:
+    """What the caller sends while the server is in that state (see above)."""
+    if state == "listening to silence":
+        return voice_packets(silence(2000))
+    quiet = room(SPEECH_S + QUIET_S)
+    if state == "listening":
+        said = flite(SAID)[: round(SPEECH_S * MIC_RATE)]
+        quiet[: len(said)] = np.clip(quiet[: len(said)].astype(int) + said, -32768, 32767)
+    return voice_packets(quiet)
 
 
 def video_packets(codec: str, seconds: int = 2, fps: int = 30) -> list[bytes]:
@@ -71,15 +95,18 @@ def video_packets(codec: str, seconds: int = 2, fps: int = 30) -> list[bytes]:
 
 
 class Recorded(MediaStreamTrack):
-    """Packets made beforehand, over and over, each at its time."""
+    """Packets made beforehand, over and over from number `first` on, each at its time."""
 
-    def __init__(self, kind: str, packets: Sequence[bytes], every_s: float, base: fractions.Fraction) -> None:
+    def __init__(
+        self, kind: str, packets: Sequence[bytes], every_s: float, base: fractions.Fraction, first: int = 0
+    ) -> None:
         super().__init__()
         self.kind = kind
         self._packets = packets
         self._every_s = every_s
         self._base = base
         self._start: float | None = None
+        self._first = first
         self._number = 0
 
     async def recv(self) -> av.Packet:
@@ -87,7 +114,7 @@ class Recorded(MediaStreamTrack):
             raise MediaStreamError
         self._start = self._start or time.monotonic()
         await asyncio.sleep(max(0.0, self._start + self._number * self._every_s - time.monotonic()))
-        packet = av.Packet(self._packets[self._number % len(self._packets)])
+        packet = av.Packet(self._packets[(self._first + self._number) % len(self._packets)])
         packet.pts = round(self._number * self._every_s / self._base)
         packet.time_base = self._base
         self._number += 1
@@ -186,21 +213,30 @@ async def call(
 # ------------------------------------------------------------------ CPU
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Cores per call."""
+
+    all: float
+    silero: float  # of it
+
+
 async def cpu_of_calls(
-    stack: str, *, speaking: bool, codec: str = "", transcode: bool = False, calls: int = CALLS
-) -> float:
-    """Cores per call of the server's process, with `calls` at once."""
-    voice = voice_packets(not speaking)
+    stack: str, state: str, *, codec: str = "", transcode: bool = False, calls: int = CALLS
+) -> Cost:
+    """Of the server's process, with `calls` at once."""
+    voice = caller(state)
     picture = video_packets(codec) if codec else []
     async with child() as server, AsyncExitStack() as stack_of_calls:
         sinks: list[Sink] = []
-        for _ in range(calls):
+        for number in range(calls):
+            first = number * len(voice) // calls
             _, received = await stack_of_calls.enter_async_context(
                 call(
                     server,
                     stack,
-                    speaking=speaking,
-                    audio=Recorded("audio", voice, 0.02, AUDIO),
+                    speaking=state == "speaking",
+                    audio=Recorded("audio", voice, 0.02, AUDIO, first),
                     video=Recorded("video", picture, 1 / 30, VIDEO) if codec else None,
                     codec=codec,
                     transcode=transcode,
@@ -209,13 +245,13 @@ async def cpu_of_calls(
             sinks += received
         await asyncio.sleep(SETTLE_S)
         before = [sink.packets for sink in sinks]
-        start, spent = time.monotonic(), (await server.ask(op="cpu"))["seconds"]
+        start, spent = time.monotonic(), await server.ask(op="cpu")
         await asyncio.sleep(WINDOW_S)
-        spent = (await server.ask(op="cpu"))["seconds"] - spent
+        after = await server.ask(op="cpu")
         passed = time.monotonic() - start
         for sink, count in zip(sinks, before, strict=True):
             assert sink.packets - count > 25 * passed, "every call received its sound and picture all along"
-        return spent / passed / calls
+        return Cost(*((after[each] - spent[each]) / passed / calls for each in ("seconds", "silero_seconds")))
 
 
 # ------------------------------------------------------------------ latency
@@ -223,7 +259,7 @@ async def cpu_of_calls(
 
 async def lateness(stack: str, lost: float, seconds: float = LATENCY_S) -> dict[str, float]:
     """From the sending of a packet to its sound in the server, in ms; its last quarter tells what stays."""
-    packets = voice_packets(True)
+    packets = voice_packets(np.concatenate([flite(SAID), silence(2000)]))
     chance = random.Random(1)
     async with child() as server, call(server, stack) as (pc, _):
         sender = pc.getSenders()[0]
@@ -252,34 +288,47 @@ async def lateness(stack: str, lost: float, seconds: float = LATENCY_S) -> dict[
 # ------------------------------------------------------------------
 
 
+ROWS = (
+    ("viva", "listening"),
+    ("viva", "speaking"),
+    ("gate", "listening"),
+    ("gate", "listening to silence"),
+    ("gate", "speaking"),
+    ("stock", "listening"),
+    ("stock", "speaking"),
+)
+
+
 async def run(calls: int = CALLS) -> dict[str, Any]:
     """All figures; cores per call and milliseconds."""
     figures: dict[str, Any] = {"calls": calls, "cpu": {}, "video_cpu": {}, "lateness": {}}
-    for stack in ("viva", "gate", "stock"):
-        for speaking in (False, True):
-            name = f"{stack} {'speaking' if speaking else 'listening'}"
-            figures["cpu"][name] = await cpu_of_calls(stack, speaking=speaking, calls=calls)
+    for stack, state in ROWS:
+        cost = await cpu_of_calls(stack, state, calls=calls)
+        figures["cpu"][f"{stack} {state}"] = cost.all
+        if cost.silero:
+            figures["cpu"][f"{stack} {state}, Silero left out"] = cost.all - cost.silero
     for codec in ("video/VP8", "video/H264"):
         for transcode in (False, True):
             few = 1 if transcode else 4  # transcoding more than one would fill the machine
-            with_video = await cpu_of_calls(
-                "viva", speaking=False, codec=codec, transcode=transcode, calls=few
-            )
+            with_video = await cpu_of_calls("viva", "listening", codec=codec, transcode=transcode, calls=few)
             name = f"{codec[6:]} {'transcoded' if transcode else 'passed through'}"
-            figures["video_cpu"][name] = with_video - figures["cpu"]["viva listening"]
-    for stack in ("viva", "stock"):
-        losses = (0.0, 0.01, 0.05)
-        rows = await asyncio.gather(*(lateness(stack, lost) for lost in losses))
-        for lost, row in zip(losses, rows, strict=True):
-            figures["lateness"][f"{stack} {lost:.0%} lost"] = row
+            figures["video_cpu"][name] = with_video.all - figures["cpu"]["viva listening"]
+    cases = [(stack, lost) for stack in ("viva", "stock") for lost in (0.0, 0.01, 0.05)]
+    rows = await asyncio.gather(*(lateness(stack, lost) for stack, lost in cases))
+    for (stack, lost), row in zip(cases, rows, strict=True):
+        figures["lateness"][f"{stack} {lost:.0%} lost"] = row
+    figures["load"] = os.getloadavg()[0]
     return figures
 
 
 def table(figures: dict[str, Any]) -> str:
-    lines = [f"CPU of an audio call, cores, {figures['calls']} calls ('viva' is media and codec alone)"]
-    lines += [f"  {name:28}{value:8.4f}" for name, value in figures["cpu"].items()]
+    lines = [
+        f"CPU of an audio call, cores, {figures['calls']} calls ('viva' is media and codec alone, 'gate' both;"
+        f" load {figures['load']:.1f})"
+    ]
+    lines += [f"  {name:40}{value:8.4f}" for name, value in figures["cpu"].items()]
     lines += ["Webcam echo 640x480 at 30, added, cores"]
-    lines += [f"  {name:28}{value:8.4f}" for name, value in figures["video_cpu"].items()]
+    lines += [f"  {name:40}{value:8.4f}" for name, value in figures["video_cpu"].items()]
     lines += [f"Inbound, packet sent -> its sound, ms {'p50':>8}{'p95':>8}{'end':>8}"]
     for name, row in figures["lateness"].items():
         lines.append(f"  {name:36}{row['p50_ms']:8.1f}{row['p95_ms']:8.1f}{row['at_the_end_ms']:8.1f}")

@@ -3,7 +3,7 @@
 Reads one JSON object a line on stdin and answers each with one on stdout:
 
     {"op": "offer", "sdp", "stack", "speaking", "video"}  -> {"sdp"}
-    {"op": "cpu"}     -> {"seconds"}     of this process so far
+    {"op": "cpu"}     -> {"seconds", "silero_seconds"}     of this process so far, and of it Silero's
     {"op": "heard"}   -> {"heard": [[frame number, monotonic seconds], ...]} of the last call
 
 `stack`: "viva" is server/, "gate" adds pipeline.gate, "stock" is aiortc as its examples use it.
@@ -82,12 +82,30 @@ class StockVoice(MediaStreamTrack):
         return frame
 
 
+class TimedSilero(SileroModel):
+    """Counts its CPU time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def run(self, *given: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        start = time.thread_time()
+        answer = super().run(*given)
+        self.seconds += time.thread_time() - start
+        return answer
+
+
 class Server:
     def __init__(self) -> None:
         self.heard: list[tuple[int, float]] = []
         self._calls: list[RTCPeerConnection] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._silero: SileroModel | None = None
+        self._silero: TimedSilero | None = None
+
+    @property
+    def silero_seconds(self) -> float:
+        return self._silero.seconds if self._silero else 0.0
 
     async def answer(self, sdp: str, stack: str, speaking: bool, video: str) -> str:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -125,7 +143,7 @@ class Server:
     def _listener(self, stack: str) -> Callable[[AudioChunk], None]:
         if stack != "gate":
             return lambda chunk: None
-        self._silero = self._silero or SileroModel()
+        self._silero = self._silero or TimedSilero()
         gate = Gate(GateSettings(), SileroStream(self._silero))
 
         def listen(chunk: AudioChunk) -> None:
@@ -164,7 +182,7 @@ async def main() -> None:
             case "offer":
                 reply: dict[str, Any] = {"sdp": await server.answer(**request)}
             case "cpu":
-                reply = {"seconds": time.process_time()}
+                reply = {"seconds": time.process_time(), "silero_seconds": server.silero_seconds}
             case _:
                 reply = {"heard": server.heard}
         print(json.dumps(reply), flush=True)

@@ -218,9 +218,7 @@ def choose(stage: Stage, settings: Settings) -> Chosen:
         module = plugin(stage, name)
         lacks = module.missing(settings)
         if lacks is None:
-            why = "; ".join(
-                [*passed_over, "embedded" if name == BUILT_IN[stage][-1] else "best that is there"]
-            )
-            return Chosen(stage, name, why, module.create(settings))
-        passed_over.append(f"{name}: {lacks}")
+            why = "embedded" if name == BUILT_IN[stage][-1] else "the best that is there"
+            return Chosen(stage, name, "; ".join([why, *passed_over]), module.create(settings))
+        passed_over.append(f"for {name}, {lacks}")
     raise ConfigError(f"{stage}: nothing can run here ({'; '.join(passed_over)})")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from pipeline import modes
+from pipeline.coach.questions import bank
 from pipeline.languages import languages
 from server import __version__
 from server.config import Config
@@ -72,11 +70,6 @@ def _provider(engines: Engines, stage: Any) -> dict[str, Any]:
     }
 
 
-@cache
 def topics() -> list[dict[str, str]]:
     """The topics of the question bank, in its order."""
-    text = (resources.files("pipeline.coach") / "questions.toml").read_text(encoding="utf-8")
-    return [
-        {"id": topic["id"], "title": topic.get("title") or topic["id"].replace("_", " ").capitalize()}
-        for topic in tomllib.loads(text)["topics"]
-    ]
+    return [{"id": topic.id, "title": topic.title} for topic in bank().topics.values()]

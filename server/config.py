@@ -7,15 +7,19 @@ Every setting is a section and a key. The environment overrides the file: VIVA_S
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pipeline import modes
+from pipeline.coach.questions import bank
 from pipeline.errors import ConfigError
 from pipeline.settings import (
     CallSettings,
@@ -40,7 +44,7 @@ class ServerSettings(Section):
     max_calls: int = Field(8, ge=1, le=1000)
     retry_after_s: int = Field(5, ge=1, le=3600)
     connect_timeout_s: float = Field(15.0, gt=0, le=120)
-    consent_failures: int = Field(2, ge=1, le=10)
+    consent_failures: int = Field(3, ge=1, le=10)
     consent_interval_s: float = Field(2.0, gt=0, le=30)
     greet_after_s: float = Field(3.0, ge=0, le=60)
     drain_s: float = Field(10.0, ge=0, le=3600)
@@ -109,8 +113,9 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         given = FileAndEnvironment(**table)
     except ValidationError as error:
         raise ConfigError(_complaints(error, file)) from None
-    except ValueError as error:  # SettingsError: a list in the environment that is not JSON
-        raise ConfigError(f"environment: {error} (write a list as JSON)") from None
+    except ValueError:  # SettingsError
+        raise ConfigError(f"environment: {_not_json()}") from None
+    _check_choices(given.call, file)
     secrets = Secrets.model_validate(SecretsFromEnvironment().model_dump())
     pipeline = Settings(
         gate=given.gate, turns=given.turns, stt=given.stt, llm=given.llm, tts=given.tts, secrets=secrets
@@ -146,6 +151,35 @@ def _check_environment() -> None:
                 f"environment: {name}: no such setting; it is {PREFIX}SECTION__KEY with a section of "
                 f"{', '.join(sections)}"
             )
+
+
+def _not_json() -> str:
+    """The variable of a list or a table that is not JSON: pydantic-settings names only its section."""
+    for name, value in os.environ.items():
+        if not name.upper().startswith(PREFIX) or not value:
+            continue
+        model: Any = FileAndEnvironment
+        for key in name[len(PREFIX) :].lower().split("__"):
+            fields = getattr(model, "model_fields", {})
+            model = fields[key].annotation if key in fields else None
+        if get_origin(model) is tuple or hasattr(model, "model_fields"):
+            try:
+                json.loads(value)
+            except ValueError:
+                return f'{name} = {value!r}: a list is written as JSON, e.g. ["one", "two"], a table too'
+    return "a list or a table is not JSON"
+
+
+def _check_choices(call: CallSettings, file: Path | None) -> None:
+    """What the data files offer, and the types therefore cannot name. "" and None are the mode's own."""
+    if call.persona and call.persona not in modes.load().personas:
+        raise ConfigError(_unknown("persona", call.persona, modes.load().personas, file))
+    if call.topic is not None and call.topic not in bank().topics:
+        raise ConfigError(_unknown("topic", call.topic, bank().topics, file))
+
+
+def _unknown(key: str, value: str, known: Iterable[str], file: Path | None) -> str:
+    return f"{_place(['call', key], file)} = {value!r}: there is {', '.join(known)}"
 
 
 def _complaints(error: ValidationError, file: Path | None) -> str:

@@ -75,8 +75,10 @@ class Realtime:
         try:
             self._session.update(patch)
         except CallError as error:
-            first, _, rest = (error.param or "").partition(".")
+            param = error.param or ""
+            first, _, rest = param.partition(".")
             place = ON_THE_WIRE.get(first, f"session.{first}") + (f".{rest}" if rest else "")
+            place = ON_THE_WIRE.get(param, place)
             raise CallError(error.code, str(error).removeprefix(f"{error.param}: "), place) from None
         self.viva = self.viva or asked
 

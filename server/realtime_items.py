@@ -33,6 +33,7 @@ ON_THE_WIRE = {  # a call's setting -> where a client wrote it
     "voice": "session.audio.output.voice",
     "speed": "session.audio.output.speed",
     "turn_detection": "session.audio.input.turn_detection",
+    "turn_detection.silence_ms": "session.audio.input.turn_detection.silence_duration_ms",
     **{name: f"session.viva.{name}" for name in OURS},
 }
 

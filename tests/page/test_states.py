@@ -183,14 +183,22 @@ def test_what_is_said_once_more_is_no_new_turn(fold: Any) -> None:
     over = [{"type": "conversation.item.deleted", "item_id": "i9"}, floor("listening")]
     after = fold([*EARLIER, *again, *over])
     assert (after["caption"]["text"], after["again"]) == (QUESTION, None), "the strip keeps what was said"
-    answer = {"type": "response.output_item.added", "response_id": "r-i10", "item": item("i10", "assistant", "")}
+    answer = {
+        "type": "response.output_item.added",
+        "response_id": "r-i10",
+        "item": item("i10", "assistant", ""),
+    }
     following = fold([*EARLIER, *again, *over, answer, *reply_begins("i10", "Right.", "i3")])
     assert [turn["id"] for turn in following["turns"]][-1] == "i10"
 
 
 def test_repetition_that_is_refused_hides_no_later_answer(fold: Any) -> None:
     refused = {"type": "error", "error": {"code": "busy", "message": "raw"}}
-    answer = {"type": "response.output_item.added", "response_id": "r-i9", "item": item("i9", "assistant", "")}
+    answer = {
+        "type": "response.output_item.added",
+        "response_id": "r-i9",
+        "item": item("i9", "assistant", ""),
+    }
     events = [*EARLIER, {"type": "page.repeat"}, refused, answer, *reply_begins("i9", "Right.", "i3")]
     assert fold(events)["turns"][-1]["id"] == "i9"
     assert "Finish what you are saying" in fold([*EARLIER, {"type": "page.repeat"}, refused])["note"]["text"]

@@ -157,6 +157,8 @@ def test_settings_are_frozen() -> None:
         ("[turns.chat]\ncomplete_ms = 3\n", "turns.chat.complete_ms = 3: input should be greater"),
         ("server = 3\n", "server = 3: input should be"),
         ("[server\n", "mine.toml: not valid TOML: "),
+        ("[call]\npersona = 'bob'\n", "mine.toml: call.persona = 'bob': there is vera, alex, mei, tomas"),
+        ("[call]\ntopic = 'cooking'\n", "mine.toml: call.topic = 'cooking': there is system_design, "),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -172,7 +174,9 @@ def test_what_is_wrong_in_the_file_is_named_with_its_place(tmp_path: Path, text:
         ("VIVA_SERVER__PORT", "x", "environment: VIVA_SERVER__PORT = 'x': input should be a valid integer"),
         ("VIVA_SERVER__PROT", "1", "environment: VIVA_SERVER__PROT: no such setting"),
         ("VIVA_PORT", "1", "environment: VIVA_PORT: no such setting; it is VIVA_SECTION__KEY"),
-        ("VIVA_SERVER__ALLOWED_HOSTS", "a,b", "environment: "),
+        ("VIVA_SERVER__ALLOWED_HOSTS", "a,b", "environment: VIVA_SERVER__ALLOWED_HOSTS = 'a,b': a list is"),
+        ("VIVA_TURNS__CHAT", "{", "environment: VIVA_TURNS__CHAT = '{': "),
+        ("VIVA_CALL__PERSONA", "bob", "environment: VIVA_CALL__PERSONA = 'bob': there is vera"),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_named(

@@ -386,7 +386,7 @@ def test_viva_null_asks_for_nothing(client: Client) -> None:
         ),
         (
             {"audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": -1}}}},
-            "session.audio.input.turn_detection.silence_ms",
+            "session.audio.input.turn_detection.silence_duration_ms",
         ),
         ({"viva": {"mode": "opera"}}, "session.viva.mode"),
         ({"viva": {"language": "xx"}}, "session.viva.language"),

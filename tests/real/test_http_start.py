@@ -175,6 +175,8 @@ async def test_the_check_does_one_turn_with_the_embedded_stages(tmp_path: Path) 
     steps = [line.split("  ")[0].strip() for line in out.splitlines()]
     assert steps == ["load ears", "load mind", "load voice", "speak", "listen", "think", "answer", "all"]
     assert all(" ms " in line for line in out.splitlines())
+    assert " words)" not in out, "a count of words would look like a fault of the recogniser's"
+    assert "shows only that it listens" in out
 
 
 async def test_the_check_says_which_stage_fails(tmp_path: Path) -> None:

@@ -27,12 +27,15 @@ QUIET = 10 ** (-66 / 20)  # RMS; below it nobody hears anything, the gate neithe
 LOUD = 1_000  # peak, of 32,768, of what is played that should have been heard, if it comes back at all
 NEAR = MIC_RATE * 800 // 1000  # samples of microphone that a match looks at, at most
 MATCH_EVERY = 2  # chunks, while it is urgent
+CONFIRM_EVERY = 10  # chunks, just after
 RECHECK_EVERY = 25  # chunks, while it is not
 FIRST_LOOK = 6  # chunks heard: enough for a first match
-DECIDED = 9  # chunks heard without anything like a match: then it was somebody's voice
-TOLD_APART = 50  # chunks played loudly, and no echo heard: then there is none
-ECHO = 12.0  # a match's strength, twice at
-AGREE = MIC_RATE * 2 // 1000  # samples: the same delay, that proves one
+DECIDED = 10  # chunks heard without anything like a match: then it was somebody's voice
+TOLD_APART = 40  # chunks played loudly, and no echo heard: then there is none
+HINT = 1.0  # a match's evidence that may be chance, but is worth another look
+PROOF = 12.0  # summed over looks that agree: it is our own voice
+SURE_ECHO = 4.0  # in a longer stretch: it still is
+AGREE = MIC_RATE * 2 // 1000  # samples: the same delay
 LEAD = MIC_RATE * 10 // 1000  # samples that the filter looks ahead of the delay found
 MOVED = MIC_RATE * 8 // 1000  # samples earlier than expected: the echo leaves the filter's span
 REACH = MIC_RATE * 60 // 1000  # samples later: likewise
@@ -99,8 +102,10 @@ class EchoGuard:
         self._shift = 0  # heard sample t is played sample t + shift, come back
         self._checks = 0
         self._candidate: Match | None = None
+        self._evidence = 0.0  # of the candidate
         self._moved: int | None = None
         self._unconfirmed = 0
+        self._confirmed = False  # once more, by sound that came after it was found
         self._new = 0.0
         self._leak_db = self._most_db = np.zeros(len(WIDTHS), np.float32)
         self._tail = np.zeros(len(WIDTHS), np.float32)
@@ -216,11 +221,16 @@ class EchoGuard:
             return
         self._bring_up()
         found, before = self._match(), self._candidate
-        self._candidate = found if found is not None and found.strength >= ECHO else None
-        if self._candidate and before and abs(before.delay - self._candidate.delay) <= AGREE:
-            self._begin(self._candidate)
-        elif self._active >= URGENT:
-            self._apart = True
+        if found is None or found.evidence < HINT:
+            self._candidate, self._evidence = None, 0.0
+        else:
+            agrees = before is not None and abs(before.delay - found.delay) <= AGREE
+            self._evidence = found.evidence + (self._evidence if agrees else 0.0)
+            self._candidate = found
+            if agrees and self._evidence >= PROOF:
+                self._begin(found)
+        if self._filter is None and self._active >= URGENT:
+            self._apart = self._candidate is None
 
     def _match(self) -> Match | None:
         length = min(NEAR, (self._active + self._pause + 2) * MIC_CHUNK)
@@ -246,7 +256,8 @@ class EchoGuard:
         self._new = NEW_DB
         self._forget()
         self.just_found = True
-        self._moved, self._unconfirmed = None, 0
+        self._moved, self._candidate = None, None
+        self._unconfirmed, self._confirmed = 0, False
         for at in range(start, self._heard.end - MIC_CHUNK, MIC_CHUNK):
             self._take_away(at, self._heard.piece(at, at + MIC_CHUNK))
 
@@ -267,17 +278,17 @@ class EchoGuard:
     def _recheck(self) -> None:
         """Delays change: clocks drift, packets are lost, a headset is plugged in."""
         self._checks += 1
-        if self._checks % RECHECK_EVERY:
+        if self._checks % (RECHECK_EVERY if self._confirmed else CONFIRM_EVERY):
             return
         found = self._match()
         if found is None:
             return
-        if found.strength < ECHO:
-            self._unconfirmed += self._voice < SPOKEN  # else it may be drowned
-            if self._unconfirmed >= UNCONFIRMED:
+        if found.evidence < SURE_ECHO:
+            self._unconfirmed += 1
+            if self._unconfirmed >= (UNCONFIRMED if self._confirmed else 1):
                 self._filter = None
             return
-        self._unconfirmed = 0
+        self._unconfirmed, self._confirmed = 0, True
         shift = self._played.end - self._heard.end - found.delay + min(LEAD, found.delay)
         if -REACH < shift - self._shift < MOVED:  # the filter holds it
             self._moved = None

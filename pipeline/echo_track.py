@@ -59,7 +59,8 @@ class Downsampler:
         pair = np.stack([at, at - 1.5])  # two samples out for three in
         cutoff = 2 * PASSED_HZ / 24_000
         shape = 0.5 + 0.5 * np.cos(np.pi * np.clip(pair / (TAPS / 2), -1, 1))
-        self._weights = (cutoff * np.sinc(cutoff * pair) * shape).T.astype(np.float32)
+        weights = np.sinc(cutoff * pair) * shape
+        self._weights = (weights / weights.sum(axis=1, keepdims=True)).T.astype(np.float32)
         self.rest()
 
     def rest(self) -> None:

@@ -95,6 +95,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there is {', '.join(PARTS)}")
     found: dict[str, Any] = {"machine": machine(), "quick": given.quick, "load": {}, "took_s": {}}
     failed: list[str] = []
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / time.strftime("%Y-%m-%d-%H%M%S.json")
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         before, began = os.getloadavg()[0], time.monotonic()
@@ -107,10 +109,8 @@ def main(argv: list[str] | None = None) -> int:
         found["load"][name] = [round(before, 2), round(os.getloadavg()[0], 2)]
         found["took_s"][name] = round(time.monotonic() - began)
         found[name] = figures
+        path.write_text(json.dumps(found, indent=1, default=float) + "\n")  # an end in the middle costs a part
     print(report(found))
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / time.strftime("%Y-%m-%d-%H%M%S.json")
-    path.write_text(json.dumps(found, indent=1, default=float) + "\n")
     print(f"\nAll figures: {path}")
     for name in failed:
         print(f"{name} could not be measured", file=sys.stderr)

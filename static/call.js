@@ -13,7 +13,9 @@ const GATHER_MS = 1000;                           // ICE gathering may take long
 const NO_PATH_MS = 3000;                          // without any interface Chromium gathers for ever, and finds nothing
 const CONNECT_MS = 12_000;
 const WATCH_MS = 500;
-const SILENT_MS = 1000;                           // the server always sends something: 50 packets a second
+// The server always sends something, 50 packets a second. On a machine that is out of breath it has been seen to
+// pause for a good second; a call given up then is a conversation lost.
+const SILENT_MS = 2500;
 
 const CANDIDATE = /^a=candidate:/m;
 

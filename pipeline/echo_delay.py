@@ -14,6 +14,7 @@ WHITENING = 0.8  # 1 would be GCC-PHAT, which gives bins that hold only noise th
 COARSE = 2  # the correlation is looked at in steps of 2 samples, an eighth of a millisecond
 NEIGHBOURS = MIC_RATE * 3 // 2000 // COARSE  # steps around the peak that belong to it, 1.5 ms
 CHANCE = 5.0  # the strength that two voices usually reach
+CERTAIN = 18.0  # a strength that no two voices reach, whatever stands beside the peak
 ALONE = 0.5  # over 1: as far as a peak that stands alone counts in full
 QUIETEST = 1e-6
 
@@ -29,7 +30,8 @@ class Match:
     @property
     def evidence(self) -> float:
         """How much speaks for an echo: above 5 hardly anything else."""
-        return max(0.0, self.strength - CHANCE) * min(1.0, max(0.0, self.alone - 1.0) / ALONE)
+        least = 0.2 if self.strength >= CERTAIN else 0.0
+        return max(0.0, self.strength - CHANCE) * min(1.0, max(least, (self.alone - 1.0) / ALONE))
 
 
 def match(near: np.ndarray, far: np.ndarray) -> Match:

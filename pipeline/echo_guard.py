@@ -30,7 +30,7 @@ MATCH_EVERY = 2  # chunks, while it is urgent
 CONFIRM_EVERY = 10  # chunks, just after
 RECHECK_EVERY = 25  # chunks, while it is not
 FIRST_LOOK = 6  # chunks heard: enough for a first match
-DECIDED = 10  # chunks heard without anything like a match: then it was somebody's voice
+DECIDED = 9  # chunks heard without anything like a match: then it was somebody's voice
 TOLD_APART = 40  # chunks played loudly, and no echo heard: then there is none
 HINT = 1.0  # a match's evidence that may be chance, but is worth another look
 PROOF = 12.0  # summed over looks that agree: it is our own voice
@@ -310,7 +310,7 @@ class EchoGuard:
         self._tail = np.maximum(played, TAIL * self._tail)
         self._far_peak = np.maximum(played, 0.995 * self._far_peak)
         left_db = self._leak_db + 10 * np.log10(self._tail + 1e-12)
-        self._smooth = 0.7 * self._smooth + 0.3 * power
+        self._smooth = 0.7 * self._smooth + 0.3 * power  # type: ignore[assignment]
         self._room = np.minimum(self._room * ROOM_RISES, self._smooth)
         over_db = 10 * np.log10(power) - left_db
         expected = MARGIN * (10 ** ((left_db + self._new) / 10) + 2 * self._room)

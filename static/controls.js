@@ -42,10 +42,10 @@ export function bindControls(app) {
     'type-instead': () => { app.dispatch({ type: 'page.type-instead' }); typeInstead(app); },
     redial: () => app.redial(),
     leave: () => app.leave(),
-    unblock: () => app.unblock(),
     'close-note': () => app.dispatch({ type: 'page.note', note: null }),
   };
   $('notice').addEventListener('click', ({ target }) => actions[target.dataset.action]?.());
+  addEventListener('click', () => { if (app.model.soundBlocked) app.unblock(); });          // any click will do, not only the notice's
   $('type').addEventListener('submit', (event) => {
     event.preventDefault();
     const text = $('typed').value.trim();

@@ -298,7 +298,8 @@ def test_microphone_that_is_pulled_out_is_noticed_and_the_next_one_can_be_muted(
     assert page.evaluate("driver.replaced.enabled") is False
 
 
-def test_sound_that_needs_a_click_asks_for_it(open_page: Any) -> None:
+@pytest.mark.parametrize("target", ["[data-action=unblock]", "#captions"])
+def test_sound_that_needs_a_click_asks_for_it_and_takes_any(open_page: Any, target: str) -> None:
     page = open_page()
     enter(page, "listening")
     page.evaluate("""() => {
@@ -309,7 +310,7 @@ def test_sound_that_needs_a_click_asks_for_it(open_page: Any) -> None:
     }""")
     expect(page.locator("#notice")).to_contain_text("waits for a click")
     page.evaluate("delete document.getElementById('voice').play")
-    page.click("[data-action=unblock]")
+    page.click(target)
     expect(page.locator("#notice")).to_be_hidden()
 
 

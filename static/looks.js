@@ -31,7 +31,7 @@ export function lookOf(m, name) {
   if (state === 'speaking' && m.again) soft = 'once more';
   if (state === 'listening' && m.thinking) [strong, soft] = ['Take your time', ''];
   if (state === 'speaking' && m.muted) soft = 'you are muted';
-  if (['listening', 'nocamera'].includes(state) && m.mic) soft = 'type your answer';
+  if (['listening', 'nocamera'].includes(state) && (m.mic || m.note?.kind === 'deaf')) soft = 'type your answer';
   if (state === 'lost' && m.fault && m.fault.kind !== 'dropped') strong = 'Not connected';
   const drawer = drawerFor(m, name), small = drawer ? null : smallFor(m);
   // She keeps her face while the drawer is open: her voice still plays.

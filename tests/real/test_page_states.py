@@ -442,6 +442,8 @@ def test_choices_outlive_the_page(open_page: Any, address: str) -> None:
     chosen = [viva[name] for name in ("mode", "persona", "language", "topic")]
     assert chosen == ["language", "vera", "ar", None]
     tell(page, reply_begins("i1", "أهلا وسهلا", None))
+    tell(page, [floor("listening")])
+    expect(page.locator("#state")).to_contain_text("type your answer")
     words = page.locator(".caption-words")
     assert (words.get_attribute("lang"), words.get_attribute("dir")) == ("ar", "rtl")
     tell(page, heard("i1", "أهلا وسهلا", 2))

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.audio import VOICE_RATE
 
 FADE = VOICE_RATE * 20 // 1000  # samples; ducking, muting and clearing never click
+EDGE = VOICE_RATE * 25 // 10_000  # samples; where sound begins and ends, or stops because the voice is late
 AHEAD = 3 * VOICE_RATE  # samples written ahead before `room` says no
 SHAPES_AHEAD = VOICE_RATE * 240 // 1000  # mouth shapes are told before their sound, to be there in time
 
@@ -57,6 +58,7 @@ class Playout:
         self.position = 0  # samples read
         self.finished = False  # no more will be written
         self.held = False
+        self._dry = True  # nothing before the next sample
         self._gain = 1.0  # where the fade is now
         self._target = 1.0
         self._duck = 0.126
@@ -123,6 +125,7 @@ class Playout:
             return None, marks, shapes
         piece = np.zeros(count, np.int16)
         piece[: end - start] = self._samples[start:end]
+        self._smooth_edges(piece, end - start)
         return self._faded(piece), marks, shapes
 
     @property
@@ -144,6 +147,14 @@ class Playout:
         told = self._shapes[self._shapes_told : limit]
         self._shapes_told = limit
         return told
+
+    def _smooth_edges(self, piece: np.ndarray, length: int) -> None:
+        edge = min(EDGE, length)
+        if self._dry:
+            piece[:edge] = piece[:edge] * np.linspace(0.0, 1.0, edge)
+        self._dry = self.position == self.written  # is the next piece there?
+        if self._dry:
+            piece[length - edge : length] = piece[length - edge : length] * np.linspace(1.0, 0.0, edge)
 
     def _faded(self, piece: np.ndarray) -> np.ndarray:
         if self._gain == self._target == 1.0:
@@ -172,7 +183,7 @@ class Playout:
 
     def resume(self) -> None:
         """Full level; after a hold from the beginning of the word that was cut."""
-        if self.held:
+        if self.held and self._gain == 0.0:  # else it has not stood still yet
             back = [
                 m.at for m in self._marks[: self._passed] if isinstance(m, WordMark) and m.at <= self.position
             ]
@@ -197,12 +208,6 @@ class Playout:
         del self._marks[self._passed :]
         del self._shapes[self._shapes_told :]
         self.finished = True
-
-    def rewind(self) -> None:
-        """From the beginning, to be said once more; the marks are told again."""
-        self.position = self._passed = self._shapes_told = 0
-        self.held = False
-        self._gain = self._target = 1.0
 
     # -------------------------------------------------------------- heard
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio import VOICE_CHUNK, VOICE_RATE
-from pipeline.playout import AHEAD, FADE, PhraseMark, Playout, ShapeMark, WordMark
+from pipeline.playout import AHEAD, EDGE, FADE, PhraseMark, Playout, ShapeMark, WordMark
 
 
 def tone(length: int, level: int = 8000) -> np.ndarray:
@@ -30,13 +30,36 @@ def steepest(samples: np.ndarray) -> int:
 NATURAL = steepest(tone(VOICE_RATE))
 
 
-def test_what_was_written_comes_out_unchanged() -> None:
+def test_what_was_written_comes_out_unchanged_but_for_its_edges() -> None:
     playout = Playout()
     sound = tone(VOICE_CHUNK * 3)
     playout.write(sound[:700])
     playout.write(sound[700:])
     out = np.concatenate([playout.read(VOICE_CHUNK)[0] for _ in range(3)])
-    assert np.array_equal(out, sound)
+    assert np.array_equal(out[EDGE:-EDGE], sound[EDGE:-EDGE])
+    assert out[0] == out[-1] == 0
+
+
+def test_a_voice_that_comes_late_stops_and_goes_on_without_a_click() -> None:
+    playout = Playout()
+    sound = tone(VOICE_CHUNK * 3)
+    pieces = []
+    for part in (sound[:700], sound[700:1200], sound[1200:]):
+        playout.write(part)
+        while (piece := playout.read(VOICE_CHUNK)[0]) is not None:
+            pieces.append(piece)
+        pieces.append(np.zeros(VOICE_CHUNK, np.int16))
+    assert steepest(np.concatenate(pieces)) <= NATURAL + np.abs(sound).max() / EDGE + 1
+
+
+def test_a_hold_that_is_over_before_it_silenced_anything_repeats_nothing() -> None:
+    playout = filled()
+    heard = [playout.read(VOICE_CHUNK)[0]]
+    playout.hold()
+    playout.resume()
+    heard += [playout.read(VOICE_CHUNK)[0] for _ in range(3)]
+    assert playout.position == 4 * VOICE_CHUNK
+    assert steepest(np.concatenate(heard)) <= NATURAL + 20
 
 
 def test_an_empty_playout_is_silent_and_not_drained_before_it_is_finished() -> None:

@@ -89,7 +89,8 @@ class Air:
         answer.stop()
         item = answer.item
         item.status, item.text, item.audio_ms = "incomplete", heard, heard_ms
-        item.note = answer.reply.note or self._dialogue.last_note()
+        if answer.audible:  # else the mind has said nothing yet, and has to note nothing
+            item.note = answer.reply.note or self._dialogue.last_note()
         self._done(answer, "cancelled", reason)
         if answer.audible:
             self._emit(ev.AudioCleared(answer.response_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline import events as ev
@@ -11,6 +12,7 @@ from pipeline import turns
 from pipeline.air import Air
 from pipeline.answers import Answer, Answers, Preparation
 from pipeline.dialogue import INTERRUPTED, Dialogue
+from pipeline.errors import ProviderError
 from pipeline.items import Item
 from pipeline.languages import fold
 from pipeline.listening import Utterance
@@ -23,6 +25,14 @@ WORDLESS_MS = 700  # voice of that length without a word in it deserves "I didn'
 MURMUR_DB = -9.0  # an "mhm" is softer than an answer
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client's request for a reply came with."""
+
+    metadata: dict[str, Any] | None
+    instructions: str | None
+
+
 class Answering:
     """One call's. Tells the floor what becomes of a reply through `handle`.
 
@@ -30,6 +40,7 @@ class Answering:
         wants_full: the mind wants the recogniser's full pass, and there is one.
         call: the call's settings as they are now.
         held: someone speaks already; a reply waits until that proves nothing.
+        stop_words: ends the recognition of an utterance.
         clock: seconds.
     """
 
@@ -44,6 +55,7 @@ class Answering:
         held: Callable[[], bool],
         handle: Callable[[turns.TurnEvent], None],
         emit: Callable[[ev.Event], None],
+        stop_words: Callable[[Utterance], None],
         clock: Callable[[], float],
     ) -> None:
         self.air = Air(dialogue, emit, self._audible, self._over)
@@ -56,11 +68,14 @@ class Answering:
         self._held = held
         self._handle = handle
         self._emit = emit
+        self._stop_words = stop_words
         self._clock = clock
         self._prepared = Preparation()
-        self._awaited: Utterance | None = None  # spoken, its words still owed
+        self._awaited: Utterance | None = None  # the floor's: its words are to be answered
+        self._owed: dict[Utterance, asyncio.TimerHandle] = {}  # words of turns that are over, and until when
         self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
-        self._timer: asyncio.TimerHandle | None = None
+        self._asked: Asked | None = None  # for a reply, which has not begun
+        self._ended = ""  # why the turn that is answered was over
 
     # --------------------------------------------------------- the words
 
@@ -75,23 +90,49 @@ class Answering:
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
         self._awaited = self._answered = utterance
+        self._ended = why
         if self.known(utterance):
-            self._answer(utterance)
+            self._settle(utterance)
         else:
-            bound_s = self._settings.turns.no_words_after_ms / 1000
-            if utterance.final is not None:  # only the better pass is missing
-                bound_s = min(bound_s, FULL_WITHIN_S)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(bound_s, self._answer, utterance)
+            self._wait(utterance)
+
+    def _wait(self, utterance: Utterance) -> None:
+        before = self._owed.pop(utterance, None)
+        if before is not None:
+            before.cancel()
+        bound_s = self._settings.turns.no_words_after_ms / 1000
+        if utterance.final is not None:  # only the better pass is missing
+            bound_s = min(bound_s, FULL_WITHIN_S)
+        loop = asyncio.get_running_loop()
+        self._owed[utterance] = loop.call_later(bound_s, self._give_up, utterance)
 
     def words_came(self, utterance: Utterance) -> bool:
         """News of words; False: nobody waits for them here."""
-        awaited = self._awaited
-        if awaited is None or not awaited.includes(utterance):
-            return False
-        if self.known(awaited):
-            self._answer(awaited)
-        return True
+        waiting = [one for one in self._owed if one.includes(utterance)]
+        for one in waiting:
+            if self.known(one):
+                self._settle(one)
+            elif utterance is one:
+                self._wait(one)
+        return bool(waiting)
+
+    def _give_up(self, utterance: Utterance) -> None:
+        """Its words, or the better ones, have not come in time."""
+        if not utterance.words:
+            utterance.failed = ProviderError("stt", "ears", "no words came in time", "timeout")
+            self._emit(ev.Trouble("stt", "timeout", utterance.failed.message))
+        self._stop_words(utterance)
+        self._settle(utterance)
+
+    def _settle(self, utterance: Utterance) -> None:
+        """Its words will get no better."""
+        timer = self._owed.pop(utterance, None)
+        if timer is not None:
+            timer.cancel()
+        self._keep_words(utterance)
+        if self._awaited is utterance:
+            self._awaited = None
+            self._answer(utterance)
 
     def known(self, utterance: Utterance) -> bool:
         """Its words are as good as they will get for an answer."""
@@ -105,30 +146,31 @@ class Answering:
         return utterance.full is not None or not better
 
     def _answer(self, utterance: Utterance) -> None:
-        if self._awaited is not utterance:
-            return
-        self._awaited = None
-        self.stop_timer()
         call, text = self._call(), utterance.words
-        self._keep_words(utterance)
+        asked, self._asked = self._asked, None
         self.timeline.stamp("final", self._clock())
-        if not fold(text, call.language):
+        said = bool(fold(text, call.language))
+        if not said:
+            self.forget(utterance.item_id)
+        if asked is None and not (said and call.answers_by_itself):
             self._prepared.drop()
-            self._forget(utterance.item_id)
-            if utterance.voiced_ms < WORDLESS_MS and utterance.failed is None:
+            unheard = utterance.voiced_ms >= WORDLESS_MS or utterance.failed is not None
+            if said or not unheard or not call.answers_by_itself:
                 self._nothing_to_say()
             else:
                 self.say("not_caught")
-        elif not call.turn_detection.create_response:
+            return
+        opening = "time_up" if self._ended == "longest" else None
+        if opening or (asked and asked.instructions):
             self._prepared.drop()
-            self._nothing_to_say()
-        else:
-            answer = self._prepared.take(text)
-            self.timeline.note(prepared=answer is not None)
-            if answer is None:
-                answer = self._answers.begin(call, said=text)
-            answer.to = utterance.item_id
-            self._on_air(answer)
+        answer = self._prepared.take(text)
+        self.timeline.note(prepared=answer is not None)
+        if answer is None:
+            instructions = asked.instructions if asked else None
+            answer = self._answers.begin(call, said=text, instructions=instructions, opening=opening)
+        answer.metadata = asked.metadata if asked else None
+        answer.to = utterance.item_id if said else None
+        self._on_air(answer)
 
     def _keep_words(self, utterance: Utterance) -> None:
         text = utterance.words
@@ -149,7 +191,7 @@ class Answering:
 
     def plan(self, patience_ms: int | None, why: str, utterance: Utterance, silence_ms: int) -> None:
         """A pause has words: prepare the reply now, or shortly before its patience ends."""
-        wanted = self._settings.turns.speculate and self._call().turn_detection.create_response
+        wanted = self._settings.turns.speculate and self._call().answers_by_itself
         if wanted and patience_ms is not None:
             self._prepared.plan(patience_ms, why, self._clock())
             self.prepare_if_due(utterance, silence_ms)
@@ -163,10 +205,14 @@ class Answering:
             self._prepared.put(self._answers.begin(self._call(), said=text, ahead=said), self._clock())
 
     def unprepare(self) -> None:
-        """Speech goes on: what was prepared is void, down to its streams."""
+        """What was prepared is void, down to its streams: speech goes on, or the conversation is another."""
         self._prepared.drop()
 
     # ------------------------------------------------------------ on air
+
+    def ask(self, metadata: dict[str, Any] | None, instructions: str | None) -> None:
+        """A client wants a reply to what is being said, as soon as its words are known."""
+        self._asked = Asked(metadata, instructions)
 
     def begin(self, metadata: dict[str, Any] | None = None, instructions: str | None = None) -> None:
         """A reply that no turn of the person's leads to."""
@@ -214,44 +260,40 @@ class Answering:
 
     def cut(self, reason: str) -> None:
         """The reply on air is over: silence, streams closed, its item cut to what was heard."""
-        self._stop_waiting()
-        self._answered = None
+        self._awaited = self._answered = None  # words that are still owed are kept when they come
         answer = self.air.cut(reason)
         if answer is not None:
             item = answer.item
             self.timeline.note(interrupted_after_words=len((item.text or "").split()))
             self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
+            if answer.passing:
+                self.forget(item.id)
             self._measured(answer)
 
     def withdraw(self) -> Utterance | None:
         """It was not the person's end: no trace of the reply. Returns the turn that goes on."""
-        self._stop_waiting()
-        before, self._answered = self._answered, None
+        before, self._awaited, self._answered = self._answered, None, None
         answer = self.air.cut("turn_detected")
         if answer is not None:
-            self._forget(answer.item.id)
+            self.forget(answer.item.id)
         self._prepared.drop()
         self.timeline.note(withdrawn=True)
         if before is not None:
-            self._forget(before.item_id)
+            timer = self._owed.pop(before, None)
+            if timer is not None:
+                timer.cancel()
+            self.forget(before.item_id)
         return before
 
-    def stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def stop_timers(self) -> None:
+        while self._owed:
+            self._owed.popitem()[1].cancel()
 
-    def _forget(self, item_id: str) -> None:
+    def forget(self, item_id: str) -> None:
+        """Takes an item out of the history, if it is still there."""
         if self._dialogue.get(item_id) is not None:
             self._dialogue.remove(item_id)
             self._emit(ev.ItemDeleted(item_id))
-
-    def _stop_waiting(self) -> None:
-        """For words that are still owed: what came of them is kept."""
-        self.stop_timer()
-        awaited, self._awaited = self._awaited, None
-        if awaited is not None:
-            self._keep_words(awaited)
 
     def _measured(self, answer: Answer) -> None:
         if answer.to is not None:

@@ -75,6 +75,7 @@ class Answers:
         said: str | None = None,
         ahead: Message | None = None,
         instructions: str | None = None,
+        opening: str | None = None,
     ) -> Answer:
         """The mind's reply to the history, starting now.
 
@@ -82,6 +83,7 @@ class Answers:
             said: the person's words that it answers.
             ahead: a message that is not in the history yet.
             instructions: in place of the call's system prompt.
+            opening: key of fixed words that come before the mind's own.
         """
         system = modes.system_prompt(
             call.mode, call.persona, call.language, call.topic, instructions or call.instructions
@@ -105,6 +107,7 @@ class Answers:
             filler_after_s=turns.filler_after_ms / 1000,
             apology=self._one_of("apology", call.language),
             apology_after_s=turns.apology_after_ms / 1000,
+            opening=self._one_of(opening, call.language) if opening else "",
         )
         return self._start(call, self._mind.reply(messages, options), wording, said)
 

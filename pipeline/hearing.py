@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,8 @@ from pipeline.items import new_id
 from pipeline.listening import Utterance
 from pipeline.providers import Recognizer, Transcript
 from pipeline.turns import Tick
+
+log = logging.getLogger(__name__)
 
 
 class Hearing:
@@ -143,16 +146,25 @@ class Hearing:
                 self._emit(ev.InputCleared())
 
     def stop(self, utterance: Utterance) -> None:
-        """Nobody waits for its words any more."""
-        task = self._recognising.pop(utterance, None)
-        if task is not None:
-            task.cancel()
+        """Nobody waits for its words any more, nor for those of the parts before it."""
+        part: Utterance | None = utterance
+        while part is not None:
+            task = self._recognising.pop(part, None)
+            if task is not None:
+                task.cancel()
+            part.over, part = True, part.before
+
+    def _failed(self, utterance: Utterance, error: ProviderError) -> None:
+        utterance.failed = error
+        self._emit(ev.Trouble(error.stage, error.code, error.message))
 
     async def _recognise(self, utterance: Utterance) -> None:
         try:
             await utterance.run()
         except ProviderError as error:
-            utterance.failed = error
-            self._emit(ev.Trouble(error.stage, error.code, error.message))
+            self._failed(utterance, error)
+        except Exception:
+            log.exception("the recogniser %s failed in a way that it should not", self._ears.name)
+            self._failed(utterance, ProviderError("stt", self._ears.name, "it crashed", "crashed"))
         utterance.over = True
         self._on_over(utterance)

@@ -6,13 +6,14 @@ It may be prepared while nobody hears it; whoever owns it decides when, and whet
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, suppress
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.audio import VOICE_RATE, Resampler
-from pipeline.errors import ProviderError
+from pipeline.errors import ProviderError, Stage
 from pipeline.playout import PhraseMark, Playout, ShapeMark, WordMark
 from pipeline.providers import Note, Token, Usage, Voice, VoiceStyle, VoiceWord
 from pipeline.sentences import Sentences
@@ -20,8 +21,12 @@ from pipeline.speakable import speakable
 from pipeline.visemes import shapes_of
 
 CHARACTERS_PER_S = 14.5  # how fast voices speak that do not mark their words, until the phrase is whole
+VOICE_WITHIN_S = 20.0  # a piece of sound; a plug-in's own time-out comes first and says more
 PHRASES = 64  # phrases that may wait for the voice; more than a reply of 300 tokens has
 
+log = logging.getLogger(__name__)
+
+Piece = TypeVar("Piece")
 MindStream = AsyncIterator[Token | Note | Usage]
 
 
@@ -38,6 +43,7 @@ class Wording:
     filler_after_s: float
     apology: str
     apology_after_s: float
+    opening: str = ""  # said before anything else
 
 
 class Reply:
@@ -92,13 +98,15 @@ class Reply:
     async def _think(self) -> None:
         cutter = Sentences(self._language)
         try:
+            if self._wording and self._wording.opening:
+                await self._phrases.put(self._wording.opening)
             async with aclosing(self._source) as stream:  # type: ignore[type-var]
-                first = await self._first(stream)
-                while first is not None:
-                    await self._take(first, cutter)
-                    first = await anext(stream, None)
-        except ProviderError as error:
-            self._failed(error)
+                piece = await self._first(stream)
+                while piece is not None:
+                    await self._take(piece, cutter)
+                    piece = await self._next(stream)
+        except Exception as error:
+            self._failed(error, "llm", "the model")
             if self._wording and not self.tokens:
                 await self._phrases.put(self._wording.apology)
         for phrase in cutter.flush():
@@ -108,7 +116,7 @@ class Reply:
         """The first token; while it is awaited for long, a filler. Raises ProviderError after too long."""
         if self._wording is None:
             return await anext(stream, None)
-        waiting = asyncio.create_task(_next(stream), name="first token")
+        waiting = asyncio.create_task(_begin(stream), name="first token")
         try:
             for timeout, then in (
                 (self._wording.filler_after_s, self._wording.filler),
@@ -123,8 +131,12 @@ class Reply:
         finally:
             if not waiting.done():
                 waiting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await waiting
+                await asyncio.wait({waiting})
+
+    async def _next(self, stream: MindStream) -> Token | Note | Usage | None:
+        """Raises ProviderError if the mind falls silent in mid-reply."""
+        within_s = self._wording.apology_after_s if self._wording else None
+        return await _within(within_s, anext(stream, None), "llm", "the model stopped in mid-reply")
 
     async def _take(self, piece: Token | Note | Usage, cutter: Sentences) -> None:
         if isinstance(piece, Note):
@@ -154,8 +166,8 @@ class Reply:
             if spoken.text and not self._text_only:
                 try:
                     await self._speak_phrase(spoken.text, spoken.shown, words)
-                except ProviderError as error:
-                    self._failed(error)
+                except Exception as error:
+                    self._failed(error, "tts", self._voice.name)
                     self._text_only = True  # the rest as a caption
             words.rest(self.playout.written)
 
@@ -165,7 +177,7 @@ class Reply:
         resampler: Resampler | None = None
         stream = self._voice.speak(text, language=self._language, style=self._style)
         async with aclosing(stream):  # type: ignore[type-var]
-            async for speech in stream:
+            while speech := await _within(VOICE_WITHIN_S, anext(stream, None), "tts", "the voice stopped"):
                 if resampler is None:
                     resampler = Resampler(speech.rate, VOICE_RATE)
                     if not speech.words:
@@ -191,14 +203,30 @@ class Reply:
             self._room.clear()
             await self._room.wait()
 
-    def _failed(self, error: ProviderError) -> None:
+    def _failed(self, error: Exception, stage: Stage, name: str) -> None:
+        """A plug-in failed: as it should, with a ProviderError, or by a bug of its own."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # its stream made a mess of being closed
+            raise asyncio.CancelledError from error
+        if not isinstance(error, ProviderError):
+            log.error("%s failed in a way that it should not", name, exc_info=error)
+            error = ProviderError(stage, name, "it crashed", "crashed")
         self.failures.append(error)
 
     def _stamp(self, name: str) -> None:
         self.stamps.setdefault(name, self._clock())
 
 
-async def _next(stream: MindStream) -> Token | Note | Usage | None:
+async def _within(seconds: float | None, piece: Awaitable[Piece], stage: Stage, otherwise: str) -> Piece:
+    """The next piece of a plug-in's stream. Raises ProviderError saying `otherwise` if it does not come."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await piece
+    except TimeoutError as error:
+        raise ProviderError(stage, "stream", otherwise, "timeout") from error
+
+
+async def _begin(stream: MindStream) -> Token | Note | Usage | None:
     return await anext(stream, None)
 
 

@@ -38,6 +38,7 @@ from pipeline.turns import Phase, Turns
 
 log = logging.getLogger(__name__)
 
+END_WITHIN_S = 5.0  # a call's tasks, once it is over
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
 OWN_WORDS = 200  # characters of a reply that may come back as somebody's words
 MURMUR = "Mm-hm."
@@ -85,14 +86,15 @@ class Session:
             held=lambda: self._turns.held,
             handle=self._handle,
             emit=self._emit,
+            stop_words=self._hearing.stop,
             clock=self._clock,
         )
         self._air = self._answering.air
         self._habit = PauseHabit()
-        self._idle = Idle((), 0)
+        self._idle = self._new_idle()
         self._encouragement = Encouragement()
         self._listener: Callable[[ev.Event], None] | None = None
-        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] | None = None  # None: does not run
         self._floor: ev.FloorChanged | None = None
         self._greeted = False
         self.update({})
@@ -104,14 +106,21 @@ class Session:
     # ------------------------------------------------------------ lifetime
 
     async def run(self) -> None:
-        """Lives as long as the conversation; cancel it to end it. All its tasks end with it."""
+        """Lives as long as the conversation; cancel it to end it. All its tasks end with it.
+
+        No TaskGroup: that would wait for ever for a plug-in's stream that refuses to end."""
+        self._tasks = set()
         try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
         finally:
-            self._group = None
-            self._answering.stop_timer()
+            tasks, self._tasks = self._tasks, None
+            self._answering.stop_timers()
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                _, left = await asyncio.wait(tasks, timeout=END_WITHIN_S)
+                for task in left:
+                    log.error("%s of %s does not end: a plug-in ignores that it was closed", task, self.id)
 
     def attach(self, listener: Callable[[ev.Event], None] | None) -> None:
         """Events go to `listener` from now on (None: nowhere)."""
@@ -122,14 +131,32 @@ class Session:
     def _emit(self, event: ev.Event) -> None:
         if isinstance(event, ev.TurnMeasured):
             log.info("turn %s", json.dumps({"session": self.id, "item": event.item_id, **event.figures}))
-        if self._listener is not None:
+        if self._listener is None:
+            return
+        try:
             self._listener(event)
+        except Exception:  # costs an event, never a turn
+            log.exception("a listener of %s failed", self.id)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        if self._group is None:
+        if self._tasks is None:
             work.close()
             return None
-        return self._group.create_task(work, name=name)
+        task = asyncio.create_task(self._survive(work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # of one that was cancelled before it began
+        return task
+
+    async def _survive(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever goes wrong in a task costs a turn, never the call."""
+        try:
+            await work
+        except Exception:
+            log.exception("a task of %s failed", self.id)
+            self._emit(
+                ev.Trouble("session", "crashed", "something failed on the server; the call goes on")
+            )
 
     @staticmethod
     def _clock() -> float:
@@ -139,7 +166,7 @@ class Session:
 
     def hear(self, chunk: AudioChunk) -> None:
         """20 ms of microphone, int16 mono 16 kHz, continuous. Silence must be fed when packets stop."""
-        if self._group is None:
+        if self._tasks is None:
             return
         hearing, before = self._hearing, self._hearing.utterance
         self._handle(hearing.sense(chunk.samples))
@@ -153,11 +180,11 @@ class Session:
         self._mind_the_silence()
 
     def _mind_the_silence(self) -> None:
-        """Nobody speaks: a nudge, at most two. Not in push-to-talk, where silence is the client's affair."""
+        """Nobody speaks: a nudge, at most two. Not where a client decides when to answer."""
         phase = self._turns.phase
         if phase in (Phase.HEARING, Phase.PAUSED):
             self._idle.person_spoke()
-        elif phase is not Phase.LISTENING or self._turns.manual:
+        elif phase is not Phase.LISTENING or self._turns.thinking or not self.call.answers_by_itself:
             self._idle.floor_taken()
         elif self.items and self._idle.due(self._hearing.now_ms):
             self._handle(turns.ReplyAsked())
@@ -327,13 +354,13 @@ class Session:
         if before is not None and self._hearing.utterance is not None:
             pause_ms = self._hearing.utterance.started_ms - before.ended_ms
             self._hearing.utterance.continues(before, pause_ms)
-            self._hearing.become_turn(interrupted=before.interrupted)
+        self._hearing.become_turn(interrupted=before is not None and before.interrupted)
 
     # ------------------------------------------------------------- commands
 
     def greet(self) -> None:
         """The client is ready: the mind speaks first, if the call's settings say so. Only once."""
-        if self._greeted or self._group is None:
+        if self._greeted or self._tasks is None:
             return
         self._greeted = True
         if self.call.greet and self._turns.phase is Phase.LISTENING:
@@ -341,16 +368,23 @@ class Session:
 
     def update(self, patch: dict[str, Any]) -> CallSettings:
         """Merges `patch` into the call's settings. Raises CallError naming the field."""
+        old = self.call
         try:
-            self.call = self.call.merged(patch)
+            self.call = old.merged(patch)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise CallError("invalid_value", f"{place}: {first['msg']}", place) from error
-        self._idle = Idle(modes.load().modes[self.call.mode].nudges_ms, self._settings.turns.nudges)
+        if self.call != old:
+            self._answering.unprepare()
+        if self.call.mode != old.mode:
+            self._idle = self._new_idle()
         self._turns.manual = self.call.turn_detection.kind == "none"
         self._turns.interruptible = self.call.turn_detection.interrupt_response
         return self.call
+
+    def _new_idle(self) -> Idle:
+        return Idle(modes.load().modes[self.call.mode].nudges_ms, self._settings.turns.nudges)
 
     def say(
         self, text: str, item_id: str | None = None, previous_id: str | None = None, *, role: Role = "user"
@@ -358,23 +392,31 @@ class Session:
         """Adds a typed message to the history (no reply by itself). Raises CallError."""
         if not text.strip():
             raise CallError("empty_text", "a message needs some text", "item.content")
+        utterance = self._hearing.utterance
+        if utterance is not None and item_id == utterance.item_id:
+            raise CallError("item_id_taken", f"there is an item {item_id!r} already", "item.id")
         item = Item(item_id or new_id("item"), role, "completed", text, spoken=False)
         previous = self._dialogue.add(item, previous_id)
+        self._answering.unprepare()
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
         return item
 
     def reply(self, metadata: dict[str, Any] | None = None, instructions: str | None = None) -> None:
-        """Asks for a reply now. Raises CallError if one is being given."""
-        if self._turns.phase in (Phase.ANSWERING, Phase.DOUBTING):
+        """Asks for a reply now, or as soon as the words are known to which it is one.
+
+        Raises CallError if one is being given."""
+        if self._air.answer is not None:
             raise CallError(
                 "conversation_already_has_active_response",
                 "a reply is being given: wait for response.done, or send response.cancel first",
             )
-        speaking = self._turns.phase is not Phase.LISTENING
-        self._handle(turns.ReplyAsked())
-        if not speaking:  # else what was being said has become the turn to answer
+        if self._turns.phase is Phase.LISTENING:
+            self._handle(turns.ReplyAsked())
             self._answering.begin(metadata, instructions)
+        else:  # what is being said becomes the turn to answer, if it is not that already
+            self._answering.ask(metadata, instructions)
+            self._handle(turns.ReplyAsked())
 
     def cancel(self, response_id: str | None = None) -> None:
         """Ends the reply being given. Raises CallError if there is none."""
@@ -397,7 +439,8 @@ class Session:
 
     def clear_input(self) -> None:
         """Forgets what the person is saying."""
-        if self._hearing.utterance is None:
+        utterance = self._hearing.utterance
+        if utterance is None or utterance.over_reply:  # nothing that the world was told of
             self._emit(ev.InputCleared())
         self._handle(turns.ClearInput())
 
@@ -418,14 +461,16 @@ class Session:
             self.clear_output()
             return
         self._dialogue.shorten(item, audio_end_ms)
+        self._answering.unprepare()
         self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
 
     def delete(self, item_id: str) -> None:
         """Raises CallError."""
+        self._dialogue.find(item_id)
         if self._air.answer is not None and self._air.answer.item.id == item_id:
             self.clear_output()
-        self._dialogue.remove(item_id)
-        self._emit(ev.ItemDeleted(item_id))
+        self._answering.forget(item_id)
+        self._answering.unprepare()
 
     def repeat(self) -> None:
         """Says the last reply once more (nothing new in the history). Raises CallError."""

@@ -167,6 +167,11 @@ class CallSettings(Section):
     text_only: bool = False
     max_output_tokens: int | None = Field(None, ge=1)
 
+    @property
+    def answers_by_itself(self) -> bool:
+        """Whether a turn is answered without being asked for it. In push-to-talk the client asks."""
+        return self.turn_detection.create_response and self.turn_detection.kind != "none"
+
     def merged(self, patch: dict[str, Any]) -> CallSettings:
         """A copy with `patch` merged in deeply. Raises pydantic.ValidationError; self is untouched."""
         return CallSettings.model_validate(_merge(self.model_dump(), patch))

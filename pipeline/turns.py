@@ -19,6 +19,7 @@ RESUME_AFTER_MS = 200  # of silence over a held reply: it goes on within 300 ms 
 ASK_EVERY_MS = 480  # of voice over a reply: what words are in it so far?
 WORDLESS = 2  # times interrupt_after_ms: known to hold no word that interrupts, it may be laughter
 UNSURE_VOICE_MS = 500  # shorter voice without a word in it is taken for a backchannel
+POLITE_MS = 2_500  # of a reply that ends a turn by its length: nobody is heard over these words
 WORDS_WITHIN_MS = 1_000  # how long a held reply waits for a slow recogniser
 
 
@@ -190,6 +191,7 @@ class Turns:
         self._silence_ms = 0
         self._think_until_ms = 0
         self._audible_ms = 0
+        self._stops_them = False  # the reply begins while they may still be speaking: it was too long
         self._by_patience = False  # the reply answers a turn that only our judgement ended
         self._finalised = False  # DOUBTING: the recogniser was told of the pause
         self._settled = False  # DOUBTING: and has answered
@@ -200,6 +202,21 @@ class Turns:
     def spent_ms(self) -> int:
         """How much of the pause is over."""
         return self._silence_ms
+
+    @property
+    def thinking(self) -> bool:
+        """The person has asked for time to think."""
+        return self._now_ms < self._think_until_ms
+
+    @property
+    def _too_long(self) -> bool:
+        return self._now_ms - self._started_ms >= 1000 * self.settings.longest_utterance_s
+
+    @property
+    def _untouchable(self) -> bool:
+        """No voice may touch the reply."""
+        polite = self._stops_them and not (self.audible and self._now_ms - self._audible_ms >= POLITE_MS)
+        return self.manual or not self.interruptible or polite
 
     def handle(self, event: TurnEvent) -> list[Command]:
         """Raises KeyError for a pair that is not in the table (there is none: a test tries all)."""
@@ -220,7 +237,7 @@ class Turns:
         return [OpenUtterance(tick.started_ms, over_reply=False)]
 
     def _hearing_tick(self, tick: Tick) -> list[Command]:
-        if self._now_ms - self._started_ms >= 1000 * self.settings.longest_utterance_s:
+        if self._too_long:
             return self._end("longest")
         if tick.silence_ms < self.settings.short_pause_ms:
             return []
@@ -233,7 +250,9 @@ class Turns:
             self._hear(self._started_ms)
             return [GoOn()]
         self.last_pause_ms = tick.silence_ms
-        if self.manual or self._now_ms < self._think_until_ms:
+        if self._too_long:
+            return self._end("longest")
+        if self.manual or self.thinking:
             return []
         if self.patience_ms is None:
             return self._end("no words") if tick.silence_ms >= self.settings.no_words_after_ms else []
@@ -241,8 +260,9 @@ class Turns:
 
     def _judged(self, judged: Judged) -> list[Command]:
         self.patience_ms, self.why = judged.patience_ms, judged.why
-        if self._now_ms < self._think_until_ms:
-            self.why = "think"
+        if self.thinking:
+            rest_ms = self._think_until_ms - self._now_ms
+            self.patience_ms, self.why = max(judged.patience_ms, self._silence_ms + rest_ms), "think"
         return []
 
     def _think(self, event: Think) -> list[Command]:
@@ -274,8 +294,8 @@ class Turns:
         return []
 
     def _answering_tick(self, tick: Tick) -> list[Command]:
-        if self.manual or not self.interruptible:
-            return []
+        if self._untouchable:
+            return self._leave_alone(tick)
         if tick.open:
             self.phase = Phase.DOUBTING
             self._started_ms = tick.started_ms
@@ -294,8 +314,21 @@ class Turns:
             return [Duck() if tick.onset else Resume()]
         return []
 
+    def _leave_alone(self, tick: Tick) -> list[Command]:
+        """No voice may touch the reply: what is said over it is nobody's turn, also after its end."""
+        commands: list[Command] = []
+        if tick.open:
+            commands.append(DropUtterance())
+        if self.ducked or self.held:
+            commands.append(Resume())
+        self.phase = Phase.ANSWERING
+        self.ducked = self.held = False
+        return commands
+
     def _doubting_tick(self, tick: Tick) -> list[Command]:
         s = self.settings
+        if self._untouchable:  # since a moment
+            return self._leave_alone(tick)
         fresh = not self.audible or self._now_ms - self._audible_ms <= s.withdraw_within_ms
         if fresh and tick.voiced_ms >= s.withdraw_voice_ms and s.withdraw_within_ms:
             if self._by_patience:
@@ -362,11 +395,13 @@ class Turns:
     def _end(self, why: str) -> list[Command]:
         judged = self.why
         self._answer(by_patience=why == "patience")
+        self._stops_them = why == "longest"
         return [EndUtterance(why, judged)]
 
     def _answer(self, *, by_patience: bool) -> None:
         self.phase = Phase.ANSWERING
         self._by_patience = by_patience
+        self._stops_them = False
         self._think_until_ms = 0
         self._leave_reply()
 

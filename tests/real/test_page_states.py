@@ -126,9 +126,10 @@ def state_of(page: Page) -> str | None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_state_fits_wide_and_narrow_screens(open_page: Any, state: str) -> None:
-    page = open_page(script=script_of(state))
+    page = open_page(script=script_of(state), storage="{ motion: 'still' }")  # drawn sixty times less a second
     enter(page, state)
     assert state_of(page) == state
+    assert page.is_visible("#quality") == (state not in ("start", "connecting", "ended"))
     for screen, (width, height) in SCREENS.items():
         page.set_viewport_size({"width": width, "height": height})
         fits(page, state, width, height)

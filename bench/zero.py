@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -64,13 +65,26 @@ class ZeroMind(_Zero):
         yield Token(REPLY)
 
 
+@cache
+def buzz(seconds: float) -> np.ndarray:
+    """int16 at VOICE_RATE: of one loudness, so that ducking shows, and of a pitch that wanders as a voice's
+    does (a pure tone is like any vowel of its pitch, which no echo is)."""
+    count = int(seconds * VOICE_RATE)
+    chance = np.random.default_rng(5)
+    points = np.arange(0, count + 2400, 2400)
+    pitch = np.interp(np.arange(count), points, chance.uniform(100, 220, len(points)))
+    return (8000 * (2 * (np.cumsum(pitch) / VOICE_RATE % 1) - 1)).astype(np.int16)
+
+
 class ZeroVoice(_Zero):
-    """A tone, a quarter of a second for each word."""
+    """A quarter of a second for each word."""
 
     async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
         length = int(WORD_S * VOICE_RATE)
-        tone = (6000 * np.sin(np.arange(length) * 2 * np.pi * 300 / VOICE_RATE)).astype(np.int16)
+        words = text.split(" ")
+        sound = buzz(WORD_S * len(words))
         at = 0
-        for index, word in enumerate(text.split(" ")):
-            yield Speech(tone, VOICE_RATE, (VoiceWord(index * length, at, at + len(word)),))
+        for index, word in enumerate(words):
+            piece = sound[index * length : (index + 1) * length]
+            yield Speech(piece, VOICE_RATE, (VoiceWord(index * length, at, at + len(word)),))
             at += len(word) + 1

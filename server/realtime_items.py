@@ -236,13 +236,13 @@ def _turn_detection_patch(value: Any) -> Json:
     if given["type"] != "semantic_vad":
         raise CallError("invalid_value", "there is server_vad, semantic_vad or null", f"{place}.type")
     eagerness = given.get("eagerness") or "auto"
-    if eagerness not in EAGERNESS:
+    if not isinstance(eagerness, str) or eagerness not in EAGERNESS:
         raise CallError("invalid_value", f"one of {', '.join(EAGERNESS)}", f"{place}.eagerness")
     return {"turn_detection": {"kind": "patience", **turns}, "patience": EAGERNESS[eagerness]}
 
 
 def _text_only(value: Any, place: str) -> bool:
-    if not isinstance(value, list) or not value or not set(value) <= {"audio", "text"}:
+    if not isinstance(value, list) or not value or any(one not in ("audio", "text") for one in value):
         raise CallError("invalid_value", '["audio"] or ["text"]', place)
     return "audio" not in value
 

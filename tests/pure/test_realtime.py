@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any, get_args
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.realtime import RealtimeClientEvent
 
 from pipeline import events as ev
@@ -15,6 +18,7 @@ from pipeline.providers import Transcript, Usage
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Settings
 from server.realtime import COMMANDS, EVENTS, MAX_TEXT, Realtime
+from tests import virtual
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Call, Ears, Mind, Voice, silero, speech
 
@@ -374,6 +378,7 @@ def test_viva_null_asks_for_nothing(client: Client) -> None:
         ({"instructions": 3}, "session.instructions"),
         ({"output_modalities": ["smell"]}, "session.output_modalities"),
         ({"output_modalities": []}, "session.output_modalities"),
+        ({"output_modalities": [{}]}, "session.output_modalities"),
         ({"max_output_tokens": 0}, "session.max_output_tokens"),
         ({"max_output_tokens": "many"}, "session.max_output_tokens"),
         ({"audio": {"output": {"speed": 9}}}, "session.audio.output.speed"),
@@ -404,6 +409,37 @@ def test_a_wrong_setting_is_named_and_nothing_of_the_update_is_taken(
     assert client.session.call == before
     assert not client.wire.viva
     assert not client.wire.updated
+
+
+FIELDS = [
+    *(
+        "type session item id role content text item_id previous_item_id audio_end_ms response metadata".split()
+    ),
+    *("instructions conversation input output audio turn_detection eagerness silence_duration_ms".split()),
+    *("transcription language voice speed viva mode persona patience greet output_modalities".split()),
+]
+VALUES = "message user input_text audio text semantic_vad server_vad chat de auto root".split()
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 10**6)
+    | st.floats()
+    | st.sampled_from([*VALUES, "", "\ud800"]),
+    lambda deeper: (
+        st.lists(deeper, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), deeper, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@hypothesis.settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from(sorted(COMMANDS)), st.dictionaries(st.sampled_from(FIELDS[1:]), anything, max_size=4))
+def test_nothing_that_a_client_sends_is_more_than_its_own_error(command: str, fields: Json) -> None:
+    async def send() -> list[Json]:
+        return Client().send(command, **fields)
+
+    codes = [event["error"]["code"] for event in virtual.run(send()) if event["type"] == "error"]
+    assert "internal_error" not in codes
 
 
 # ------------------------------------------------------------------ other commands

@@ -154,9 +154,7 @@ class Session:
             await work
         except Exception:
             log.exception("a task of %s failed", self.id)
-            self._emit(
-                ev.Trouble("session", "crashed", "something failed on the server; the call goes on")
-            )
+            self._emit(ev.Trouble("session", "crashed", "something failed on the server; the call goes on"))
 
     @staticmethod
     def _clock() -> float:

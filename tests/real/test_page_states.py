@@ -23,6 +23,8 @@ STATES = [
     "start", "connecting", *SCENES, "muted", "refused", "nocamera", "lost", "ended",
 ]  # fmt: skip
 
+STILL = "{ motion: 'still' }"  # what a person has chosen before: a face drawn in software takes a core
+
 # getUserMedia as a browser without permission or without a device answers it.
 REFUSES = """
 const name = %r, kind = %r;
@@ -60,7 +62,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Any]:
         *,
         scheme: str = "light",
         script: str = "",
-        storage: str = "",
+        storage: str = STILL,
         **more: Any,
     ) -> Page:
         context = browser.new_context(
@@ -72,7 +74,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Any]:
         if script:
             page.add_init_script(script)
         if storage:
-            page.add_init_script(f"localStorage.setItem('viva.settings', JSON.stringify({storage}))")
+            page.add_init_script(f"localStorage['viva.settings'] ??= JSON.stringify({storage})")
         troubles.append(watch_for_trouble(page))
         page.goto(address)
         expect(page.locator("#go")).to_be_enabled()
@@ -126,7 +128,7 @@ def state_of(page: Page) -> str | None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_state_fits_wide_and_narrow_screens(open_page: Any, state: str) -> None:
-    page = open_page(script=script_of(state), storage="{ motion: 'still' }")  # drawn sixty times less a second
+    page = open_page(script=script_of(state))
     enter(page, state)
     assert state_of(page) == state
     assert page.is_visible("#quality") == (state not in ("start", "connecting", "ended"))
@@ -542,7 +544,7 @@ def test_faces_of_all_personas_are_drawn(open_page: Any) -> None:
 
 
 def test_slow_machine_gets_a_calmer_and_then_a_still_face(open_page: Any) -> None:
-    page = open_page()
+    page = open_page(storage="")
     enter(page, "speaking")
     frames = "(ms) => { for (let t = 0; t < 4500; t += ms) driver.app.stage.frame(null, null, ms / 1000); }"
     page.evaluate(frames, 30)

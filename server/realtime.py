@@ -105,6 +105,7 @@ class Realtime:
         event_id: str | None = None
         try:
             event = json.loads(text)
+            json.dumps(event, ensure_ascii=False).encode()  # half a surrogate pair is a ValueError here
             if not isinstance(event, dict) or not isinstance(event.get("type"), str):
                 raise CallError("invalid_event", "an event is a JSON object with a type", "type")
             given = event.get("event_id")

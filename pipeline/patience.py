@@ -29,6 +29,7 @@ class Verdict:
     kind: Kind  # a question counts as complete
     why: str  # for a person and a log, e.g. 'ends in "because"'
     cue: str | None = None  # what the utterance asks for, if it is a cue
+    weak: bool = False  # only the recogniser's full stop says so, and most put one after everything
 
 
 def judge(text: str, language: str, punctuated: bool = False) -> Verdict:
@@ -59,7 +60,7 @@ def judge(text: str, language: str, punctuated: bool = False) -> Verdict:
     if punctuated and end.endswith(QUESTION_MARKS):
         return Verdict("question", "ends in a question mark")
     if punctuated and end.endswith(known.terminators) and not end.endswith(TRAILING_OFF):
-        return Verdict("complete", f'ends in "{end[-1]}"')
+        return Verdict("complete", f'ends in "{end[-1]}"', weak=True)
     return Verdict("neutral", "no sign of an end")
 
 
@@ -75,12 +76,16 @@ def patience_ms(
     """
     if verdict.cue == "done":
         return round(min(settings.complete_ms * factor, DONE_MS))
-    base_ms = {
-        "complete": settings.complete_ms,
-        "question": settings.complete_ms,
-        "neutral": settings.neutral_ms,
-        "hanging": settings.hanging_ms,
-    }[verdict.kind]
+    base_ms = (
+        (settings.complete_ms + settings.neutral_ms) / 2
+        if verdict.weak
+        else {
+            "complete": settings.complete_ms,
+            "question": settings.complete_ms,
+            "neutral": settings.neutral_ms,
+            "hanging": settings.hanging_ms,
+        }[verdict.kind]
+    )
     return max(round(base_ms * factor), learned_ms)
 
 

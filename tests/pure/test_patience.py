@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.languages import languages
 from pipeline.patience import Verdict, judge, patience_ms
-from pipeline.settings import TurnSettings
+from pipeline.settings import PatienceSettings, TurnSettings
 
 COMPLETE = [(code, text) for code, known in languages().items() for text in known.must_not["complete"]]
 HANGING = [(code, text) for code, known in languages().items() for text in known.must_not["hanging_examples"]]
@@ -81,10 +81,10 @@ def test_dictated_numbers_and_addresses_hang(language: str, text: str, kind: str
         ("en", "you use it every day don't you", False, Verdict("question", 'ends in "don\'t you"')),
         ("ko", "연봉이 얼마나 될까요", False, Verdict("question", 'ends in "까요"')),
         # 6, only when the recogniser is known to punctuate
-        ("en", "I like it.", True, Verdict("complete", 'ends in "."')),
+        ("en", "I like it.", True, Verdict("complete", 'ends in "."', weak=True)),
         ("en", "I like it.", False, Verdict("neutral", "no sign of an end")),
         ("en", "You like it?", True, Verdict("question", "ends in a question mark")),
-        ("zh", "我喜欢这里。", True, Verdict("complete", 'ends in "。"')),
+        ("zh", "我喜欢这里。", True, Verdict("complete", 'ends in "。"', weak=True)),
         ("en", "I like it...", True, Verdict("neutral", "no sign of an end")),
         # 7
         ("en", "I like it", True, Verdict("neutral", "no sign of an end")),
@@ -122,3 +122,10 @@ def test_whoever_says_that_they_are_done_does_not_wait_in_any_mode() -> None:
     assert patience_ms(done, turns.interview) == 240
     assert patience_ms(done, turns.interview, learned_ms=900) == 240
     assert patience_ms(judge("i don't know", "en"), turns.interview) == 1000
+
+
+def test_a_recognisers_full_stop_alone_shortens_patience_only_half_way() -> None:
+    chat = PatienceSettings(complete_ms=240, neutral_ms=700, hanging_ms=1800)
+    assert patience_ms(judge("I put it in the memory.", "en", punctuated=True), chat) == 470
+    assert patience_ms(judge("What is a cache?", "en", punctuated=True), chat) == 240
+    assert patience_ms(judge("I put it in the memory", "en"), chat) == 700

@@ -413,8 +413,9 @@ def test_a_wrong_setting_is_named_and_nothing_of_the_update_is_taken(
 
 FIELDS = [
     *("type session item id role content text item_id previous_item_id audio_end_ms response".split()),
-    *("instructions conversation input output audio turn_detection eagerness".split()),
-    *("metadata silence_duration_ms transcription language voice speed viva mode persona patience greet output_modalities".split()),
+    *("instructions conversation input output audio turn_detection eagerness metadata".split()),
+    *("silence_duration_ms transcription language".split()),
+    *("voice speed viva mode persona patience greet output_modalities".split()),
 ]
 VALUES = "message user input_text audio text semantic_vad server_vad chat de auto root".split()
 anything = st.recursive(

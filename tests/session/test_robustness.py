@@ -314,8 +314,8 @@ def test_a_hundred_interruptions_in_a_row_are_a_hundred_turns() -> None:
     assert len(call.tasks) <= 4
 
 
-def test_five_hundred_turns_hold_no_more_memory_than_their_words() -> None:
-    """Each turn withdrawn, answered and interrupted once: nothing of it may be kept but its items."""
+def test_turns_hold_no_more_memory_than_their_words() -> None:
+    """After the first twenty, forty more grow the heap by their items, and by no sound (50 kB a second)."""
     sound = spoken(QUESTION)
     kept: list[int] = []
 

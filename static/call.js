@@ -13,9 +13,10 @@ const GATHER_MS = 1000;                           // ICE gathering may take long
 const NO_PATH_MS = 3000;                          // without any interface Chromium gathers for ever, and finds nothing
 const CONNECT_MS = 12_000;
 const WATCH_MS = 500;
-// The server always sends something, 50 packets a second. On a machine that is out of breath it has been seen to
-// pause for a good second; a call given up then is a conversation lost.
-const SILENT_MS = 2500;
+// The server always sends something, 50 packets a second. Silence this long is asked about over HTTP: a server that
+// is gone does not answer. One that is only out of breath (pauses of 2 s have been seen) is waited for, since a call
+// given up is a conversation lost.
+const SILENT_MS = 1000, GIVEN_UP_MS = 6000;
 
 const CANDIDATE = /^a=candidate:/m;
 
@@ -158,7 +159,9 @@ export class Call extends EventTarget {
       this.#tell('quality', { level: 0, lossPercent: 100, roundTripMs });
       // A tab that slept looks late: it must have looked twice within the silence.
       this.quiet = (this.quiet ?? 0) + 1;
-      if (this.quiet >= 2 && now - before.at > SILENT_MS) this.#lose({ kind: 'dropped' });
+      if (this.quiet < 2) return;
+      if (now - before.at > GIVEN_UP_MS) this.#lose({ kind: 'dropped' });
+      else if (now - before.at > SILENT_MS) fetch('/healthz').catch(() => this.#lose({ kind: 'dropped' }));
       return;
     }
     this.quiet = 0;

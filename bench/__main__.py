@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
         found["load"][name] = [round(before, 2), round(os.getloadavg()[0], 2)]
         found["took_s"][name] = round(time.monotonic() - began)
         found[name] = figures
-        path.write_text(json.dumps(found, indent=1, default=float) + "\n")  # an end in the middle costs a part
+        path.write_text(json.dumps(found, indent=1, default=float) + "\n")  # now: an end costs one part
     print(report(found))
     print(f"\nAll figures: {path}")
     for name in failed:

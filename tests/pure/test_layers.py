@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYER_0 = {"audio", "errors", "items", "settings", "providers", "events", "languages"}
 NETWORK = {"aiohttp", "aiortc", "aioice", "server", "tests", "bench"}
-LONGEST_FILE = 600  # lines; about 400 is the aim
+LONGEST_FILE = 500  # lines; about 400 is the aim
 
 
 def modules(folder: str) -> list[Path]:

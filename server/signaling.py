@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import deque
 
 from pipeline.session import Session
 from server.config import Config
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 10.0  # gathering candidates takes milliseconds, with a dead STUN server 5 s
 CLOSE_WITHIN_S = 5.0
+ENDED_KEPT = 1000  # ids of calls that ended lately
 
 
 class MediaWorker:
@@ -28,6 +30,7 @@ class MediaWorker:
         self._engines = engines
         self._peers: dict[str, Peer] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended_lately: deque[str] = deque(maxlen=ENDED_KEPT)
         self._answering = 0  # calls that hold a place and have no answer yet
         self._draining = False
         self._idle = asyncio.Event()
@@ -48,7 +51,7 @@ class MediaWorker:
     async def hang_up(self, call_id: str) -> bool:
         peer, task = self._peers.get(call_id), self._tasks.get(call_id)
         if peer is None or task is None:
-            return False
+            return call_id in self._ended_lately  # a client's closing overtakes its hanging up
         peer.hang_up("hung up")
         await asyncio.wait({task}, timeout=CLOSE_WITHIN_S)
         return True
@@ -99,6 +102,7 @@ class MediaWorker:
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
         del self._peers[call_id], self._tasks[call_id]
+        self._ended_lately.append(call_id)
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", call_id, exc_info=task.exception())
         self._note_idle()

@@ -54,7 +54,9 @@ class Workers(Protocol):
         Raises BadOffer or Full; then nothing of the call is left."""
 
     async def hang_up(self, call_id: str) -> bool:
-        """Ends a call and waits until all of it is gone. False: there is no such call."""
+        """Ends a call and waits until all of it is gone; of one that ended lately nothing is left to do.
+
+        False: there is no such call."""
 
     def load(self) -> Load:
         """How full it is now."""

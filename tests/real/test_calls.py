@@ -52,6 +52,14 @@ async def test_a_stock_client_is_greeted_after_its_update_and_hears_the_voice() 
         await one.until("output_audio_buffer.stopped")
 
 
+async def test_hanging_up_what_the_other_side_has_just_closed_is_no_mistake() -> None:
+    async with served() as server, caller(server) as one:
+        await one.until("session.created")
+        await one.close()
+        await server.until_idle()
+        assert await hung_up(server, one) == 204
+
+
 async def loudest(track: MediaStreamTrack, within_s: float = 2.0) -> int:
     """The highest sample that arrives within that time, or the first that is loud."""
     peak, end = 0, time.monotonic() + within_s
@@ -210,7 +218,7 @@ async def test_a_deleted_call_is_gone_at_once() -> None:
         assert await hung_up(server, one) == 204
         assert time.monotonic() - began < 1
         assert server.worker.load().calls == 0
-        assert await hung_up(server, one) == 404
+        assert await hung_up(server, one) == 204  # a client may say it twice
 
 
 async def test_a_client_that_closes_its_connection_is_gone_at_once() -> None:
@@ -334,9 +342,9 @@ async def test_two_hundred_calls_in_a_row_leave_nothing_behind() -> None:
         await calls(server, 20)  # what is made once and kept: codecs, caches, thread pools
         before = await counted(process)
         await calls(server, 200)
+        await until(lambda: len(asyncio.all_tasks()) <= before["tasks"])  # the last one's are still ending
         after = await counted(process)
     assert after["peers"] == 0
-    assert after["tasks"] <= before["tasks"]
     assert after["threads"] <= before["threads"] + 1
     assert after["sockets"] <= before["sockets"]
     assert after["files"] <= before["files"] + 1

@@ -1,4 +1,4 @@
-"""One RTCPeerConnection and the one Session that speaks through it."""
+"""A line over WebRTC: one RTCPeerConnection with its media and its channels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 
 from pipeline import events as ev
-from pipeline.errors import CallError
-from pipeline.session import Session
+from server.call import Call
 from server.config import ServerSettings
 from server.ears import Ears, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
 from server.ending import begin_nothing_after_close
 from server.offer import offers_data_channel
-from server.realtime import Realtime
 from server.voicetrack import VoiceTrack
 from server.workers import BadOffer
 
@@ -30,56 +28,39 @@ MOST_BUFFERED = 256 * 1024  # bytes
 
 
 class Peer:
-    """A call: made from an offer, alive until someone hangs up or the network does.
+    """A `server.line.Line`: made from an offer, alive until it is closed or the network ends it.
 
     Args:
-        call_id: for the log.
-        session: the conversation; it lives in this peer's task group.
-        silence_after_ms: without packets for so long, the session is fed silence.
+        call: what it carries.
+        silence_after_ms: without packets for so long, the call is fed silence.
     """
 
-    def __init__(
-        self, call_id: str, session: Session, settings: ServerSettings, *, silence_after_ms: int = 100
-    ) -> None:
-        self.call_id = call_id
-        self.session = session
+    def __init__(self, call: Call, settings: ServerSettings, *, silence_after_ms: int = 100) -> None:
+        self._call = call
         self._settings = settings
         self._silence_after_ms = silence_after_ms
         servers = [RTCIceServer(urls=url) for url in settings.ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
-        self._voice = VoiceTrack(session.read)
+        self._voice = VoiceTrack(lambda count: call.read(self, count))
         self._ears: Ears | None = None
         self._echo: VideoEcho | None = None
         self._events: RTCDataChannel | None = None
         self._mouth: RTCDataChannel | None = None
-        self._wire = Realtime(session, self._send)
         self._expects_events = False
+        self._bound: asyncio.TimerHandle | None = None  # to be connected by then
         self._connected = asyncio.Event()
         self._over = asyncio.Event()
         self._why = ""
 
     # ------------------------------------------------------------ signalling
 
-    async def answer(self, offer: str, session: str = "") -> str:
-        """The SDP answer, with all candidates. `session`: JSON of a Realtime session object, or nothing.
-
-        Raises BadOffer; then the connection has been closed.
-        """
+    async def answer(self, offer: str) -> str:
+        """The SDP answer, with all candidates. Raises BadOffer; then the connection has been closed."""
         try:
-            if session:
-                self._configure(session)
             return await self._negotiate(offer)
         except BaseException:
-            await self._close()
+            await self._clean_up()
             raise
-
-    def _configure(self, text: str) -> None:
-        try:
-            self._wire.configure(json.loads(text))
-        except CallError as error:
-            raise BadOffer(error.code, str(error), error.param) from None
-        except (ValueError, RecursionError):
-            raise BadOffer("invalid_json", "the part session is not JSON", "session") from None
 
     async def _negotiate(self, offer: str) -> str:
         pc = self._pc
@@ -101,7 +82,7 @@ class Peer:
         self._ears = Ears(
             audio.receiver,
             audio.receiver.track,
-            self.session.hear,
+            lambda chunk: self._call.hear(self, chunk),
             silence_after_ms=self._silence_after_ms,
         )
         self._ears.attach()
@@ -113,55 +94,40 @@ class Peer:
 
     # ------------------------------------------------------------ life
 
-    async def run(self) -> None:
-        """The call itself, after `answer`; returns when it is over and nothing of it is left."""
+    async def run(self) -> str:
+        """After `answer`: the line itself. Returns why it is over; then nothing of it is left."""
         assert self._ears is not None
+        # aioice waits for more candidates for as long as it takes: the bound has to be ours
+        loop, within_s = asyncio.get_running_loop(), self._settings.connect_timeout_s
+        self._bound = loop.call_later(within_s, self.close, "never connected")
         try:
-            async with asyncio.TaskGroup() as call:
+            async with asyncio.TaskGroup() as line:
                 tasks = [
-                    call.create_task(self.session.run(), name=f"session {self.call_id}"),
-                    call.create_task(self._ears.run(), name=f"ears {self.call_id}"),
-                    call.create_task(self._greet_in_time(), name=f"greet {self.call_id}"),
+                    line.create_task(self._ears.run(), name=f"ears {self._call.id}"),
+                    line.create_task(self._greet_in_time(), name=f"greet {self._call.id}"),
                 ]
-                tasks[0].add_done_callback(lambda _: self.hang_up("the session ended"))
-                await self._until_over()
+                await self._over.wait()
                 for task in tasks:
                     task.cancel()
         finally:
-            await self._close()
-            log.info("%s over: %s", self.call_id, self._why or "cancelled")
+            self._bound.cancel()
+            await self._clean_up()
+        return self._why
 
-    def hang_up(self, why: str) -> None:
-        """Ends the call; `run` returns soon after."""
+    def close(self, why: str) -> None:
+        """Ends the line; `run` returns soon after."""
         self._why = self._why or why
+        self._voice.stop()
         self._over.set()
-
-    async def _until_over(self) -> None:
-        over = asyncio.create_task(self._over.wait(), name=f"over {self.call_id}")
-        connected = asyncio.create_task(self._connected.wait(), name=f"connected {self.call_id}")
-        try:
-            # aioice waits for more candidates for as long as it takes: the bound has to be ours
-            await asyncio.wait(
-                {over, connected},
-                timeout=self._settings.connect_timeout_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if not connected.done():
-                self.hang_up("never connected")
-            await over
-        finally:
-            over.cancel()
-            connected.cancel()
 
     async def _greet_in_time(self) -> None:
         """Greets a client that does not say when it is ready: one without events, or a silent one."""
         await self._connected.wait()
         if self._expects_events:
             await asyncio.sleep(self._settings.greet_after_s)
-        self.session.greet()
+        self._call.session.greet()
 
-    async def _close(self) -> None:
-        self.session.attach(None)
+    async def _clean_up(self) -> None:
         if self._ears is not None:
             self._ears.close()
         if self._echo is not None:
@@ -172,47 +138,45 @@ class Peer:
     def _state_changed(self) -> None:
         state = self._pc.connectionState
         if state == "connected":
+            if self._bound is not None:
+                self._bound.cancel()
             self._connected.set()
+            self._call.connected(self)
         elif state == "failed":
-            self.hang_up("the network was lost")
+            self.close("the network was lost")
         elif state == "closed":
-            self.hang_up("the other side closed the connection")
+            self.close("the other side closed the connection")
 
     # ------------------------------------------------------------ channels
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
         if channel.label == EVENTS_CHANNEL and self._events is None:
             self._events = channel
-            channel.on("message", self._wire.handle)
-            self._wire.opened()
-            self.session.attach(self._tell)
+            channel.on("message", lambda text: self._call.handle(self, text))
+            self._call.opened(self)
         elif channel.label == MOUTH_CHANNEL and self._mouth is None:
             self._mouth = channel
         else:
             channel.close()
 
-    def _tell(self, event: ev.Event) -> None:
-        if isinstance(event, ev.Shapes):
-            self._show_mouth(event)
-        else:
-            self._wire.tell(event)
-
-    def _send(self, event: dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
+        """A client whose events pile up is cut off."""
         channel = self._events
         if channel is None or channel.readyState != "open":
             return
         if channel.bufferedAmount > MOST_BUFFERED:
-            self.hang_up("the client does not read its events")
+            self.close("the client does not read its events")
             return
         channel.send(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
 
-    def _show_mouth(self, event: ev.Shapes) -> None:
+    def show_mouth(self, shapes: ev.Shapes) -> None:
+        """With the RTP timestamp of the sound that they belong to."""
         channel = self._mouth
         if channel is None or channel.readyState != "open" or channel.bufferedAmount > MOST_BUFFERED:
             return
-        rtp = self._voice.rtp_at(event.out_at)
+        rtp = self._voice.rtp_at(shapes.out_at)
         if rtp is not None:
-            channel.send(json.dumps({"rtp": rtp, "shapes": event.shapes}, separators=(",", ":")))
+            channel.send(json.dumps({"rtp": rtp, "shapes": shapes.shapes}, separators=(",", ":")))
 
 
 def _short(error: Exception) -> str:

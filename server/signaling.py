@@ -8,9 +8,11 @@ import secrets
 from collections import deque
 
 from pipeline.session import Session
+from server.call import Call
 from server.config import Config
 from server.ending import set_consent
 from server.engines import Engines
+from server.line import Line
 from server.offer import check_offer
 from server.peer import Peer
 from server.workers import BadOffer, Full, Load, Placed
@@ -28,7 +30,7 @@ class MediaWorker:
     def __init__(self, config: Config, engines: Engines) -> None:
         self._config = config
         self._engines = engines
-        self._peers: dict[str, Peer] = {}
+        self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended_lately: deque[str] = deque(maxlen=ENDED_KEPT)
         self._answering = 0  # calls that hold a place and have no answer yet
@@ -49,15 +51,15 @@ class MediaWorker:
             self._note_idle()
 
     async def hang_up(self, call_id: str) -> bool:
-        peer, task = self._peers.get(call_id), self._tasks.get(call_id)
-        if peer is None or task is None:
+        call, task = self._calls.get(call_id), self._tasks.get(call_id)
+        if call is None or task is None:
             return call_id in self._ended_lately  # a client's closing overtakes its hanging up
-        peer.hang_up("hung up")
+        call.hang_up("hung up")
         await asyncio.wait({task}, timeout=CLOSE_WITHIN_S)
         return True
 
     def load(self) -> Load:
-        calls = len(self._peers) + self._answering
+        calls = len(self._calls) + self._answering
         return Load(calls, self._config.server.max_calls, self._draining)
 
     async def drain(self, within_s: float) -> None:
@@ -66,8 +68,8 @@ class MediaWorker:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
         except TimeoutError:
-            for peer in list(self._peers.values()):
-                peer.hang_up("the server stops")
+            for call in list(self._calls.values()):
+                call.hang_up("the server stops")
             if self._tasks:
                 await asyncio.wait(list(self._tasks.values()), timeout=CLOSE_WITHIN_S)
 
@@ -81,32 +83,37 @@ class MediaWorker:
 
     async def _answer(self, offer: str, session: str) -> Placed:
         config = self._config
-        call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
-        conversation = Session(await self._engines.parts(), config.pipeline, config.call)
-        peer = Peer(
-            call_id,
-            conversation,
-            config.server,
-            silence_after_ms=config.pipeline.turns.silence_fed_after_ms,
-        )
+        call = await self._new_call(session)
+        peer = Peer(call, config.server, silence_after_ms=config.pipeline.turns.silence_fed_after_ms)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                answer = await peer.answer(offer, session)
+                answer = await peer.answer(offer)
         except TimeoutError:
             raise BadOffer("no_answer", "no answer could be made in time") from None
-        task = asyncio.create_task(peer.run(), name=call_id)
-        self._peers[call_id], self._tasks[call_id] = peer, task
-        task.add_done_callback(lambda done: self._ended(call_id, done))
-        log.info("%s placed, %d now", call_id, len(self._peers))
-        return Placed(call_id, answer)
+        self._begin(call, peer)
+        return Placed(call.id, answer)
+
+    async def _new_call(self, session: str) -> Call:
+        config = self._config
+        call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
+        call = Call(call_id, Session(await self._engines.parts(), config.pipeline, config.call))
+        if session:
+            call.configure(session)
+        return call
+
+    def _begin(self, call: Call, line: Line) -> None:
+        task = asyncio.create_task(call.run(line), name=call.id)
+        self._calls[call.id], self._tasks[call.id] = call, task
+        task.add_done_callback(lambda done: self._ended(call.id, done))
+        log.info("%s placed, %d now", call.id, len(self._calls))
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
-        del self._peers[call_id], self._tasks[call_id]
+        del self._calls[call_id], self._tasks[call_id]
         self._ended_lately.append(call_id)
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", call_id, exc_info=task.exception())
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._peers and not self._answering:
+        if not self._calls and not self._answering:
             self._idle.set()

@@ -1,0 +1,313 @@
+"""What a call hears and says: microphone in, voice out, and the floor between them.
+
+`hear` decides synchronously (gate, then turns) and acts; models run in tasks of the call's own group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipeline import events as ev
+from pipeline import modes, turns
+from pipeline.answering import Answering
+from pipeline.answers import Answers, Spawn
+from pipeline.audio import AudioChunk
+from pipeline.dialogue import Dialogue
+from pipeline.echo_guard import EchoGuard
+from pipeline.gate import Gate
+from pipeline.habit import Encouragement, Idle, PauseHabit
+from pipeline.hearing import Hearing
+from pipeline.languages import fold, is_backchannel, is_fragment, starts_with_interrupt
+from pipeline.listening import Utterance
+from pipeline.patience import judge, patience_ms
+from pipeline.providers import Mind, Recognizer, Transcript, Voice
+from pipeline.settings import CallSettings, PatienceSettings, Settings
+from pipeline.silero import SileroModel, SileroStream
+from pipeline.turns import Phase, Turns
+
+CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
+OWN_WORDS = 200  # characters of a reply that may come back as somebody's words
+MURMUR = "Mm-hm."
+SHOWN_BY_MS = 160  # of silence; then a pause is shown by what is known
+SLOWER, SLOWEST = 0.85, 0.6  # times the voice's pace, when asked to speak more slowly
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a session is given; shared by all calls."""
+
+    ears: Recognizer
+    mind: Mind
+    voice: Voice
+    silero: SileroModel
+
+
+class Floor:
+    """One call's. Carries out what `turns` commands, and tells it what the words and the replies become.
+
+    Args:
+        call: the call's settings as they are now.
+        update: changes them.
+        spawn: starts a task in the call's group.
+        seed: of the conversation, for minds that vary their words by themselves.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        settings: Settings,
+        dialogue: Dialogue,
+        *,
+        call: Callable[[], CallSettings],
+        update: Callable[[dict[str, Any]], object],
+        spawn: Spawn,
+        emit: Callable[[ev.Event], None],
+        seed: int,
+    ) -> None:
+        self.turns = Turns(settings.turns)
+        self._ears = parts.ears
+        self._settings = settings
+        self._dialogue = dialogue
+        self._call = call
+        self._update = update
+        self._spawn = spawn
+        self._emit = emit
+        gate = Gate(settings.gate, SileroStream(parts.silero))
+        guard = EchoGuard() if settings.turns.echo_guard else None
+        self.hearing = Hearing(gate, guard, parts.ears, spawn, emit, self._transcribed, self._recogniser_over)
+        self.answering = Answering(
+            Answers(parts.mind, parts.voice, dialogue, settings, spawn, self._clock, seed),
+            dialogue,
+            settings,
+            wants_full=parts.mind.wants_full and parts.ears.full_pass,
+            call=call,
+            held=lambda: self.turns.held,
+            handle=self.handle,
+            emit=emit,
+            stop_words=self.hearing.stop,
+            clock=self._clock,
+        )
+        self.air = self.answering.air
+        self._habit = PauseHabit()
+        self._idle = self._new_idle()
+        self._encouragement = Encouragement()
+        self._shown: ev.FloorChanged | None = None
+
+    def settings_changed(self, old: CallSettings) -> None:
+        """The call's settings are no longer `old`."""
+        call = self._call()
+        if call != old:
+            self.answering.unprepare()
+        if call.mode != old.mode:
+            self._idle = self._new_idle()
+        self.turns.manual = call.turn_detection.kind == "none"
+        self.turns.interruptible = call.turn_detection.interrupt_response
+
+    def _new_idle(self) -> Idle:
+        return Idle(modes.load().modes[self._call().mode].nudges_ms, self._settings.turns.nudges)
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    # --------------------------------------------------------------- sound
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """20 ms of microphone, int16 mono 16 kHz, continuous. Silence must be fed when packets stop."""
+        hearing, before = self.hearing, self.hearing.utterance
+        self.handle(hearing.sense(chunk.samples))
+        hearing.note_voice()
+        if hearing.utterance is before:  # a new one has this in its pre-roll
+            hearing.feed()
+        if self.turns.phase is Phase.PAUSED:
+            if hearing.utterance is not None:
+                self.answering.prepare_if_due(hearing.utterance, hearing.silence_ms)
+            self._encourage()
+        self._mind_the_silence()
+
+    def _mind_the_silence(self) -> None:
+        """Nobody speaks: a nudge, at most two. Not where a client decides when to answer."""
+        phase = self.turns.phase
+        if phase in (Phase.HEARING, Phase.PAUSED):
+            self._idle.person_spoke()
+        elif phase is not Phase.LISTENING or self.turns.thinking or not self._call().answers_by_itself:
+            self._idle.floor_taken()
+        elif self._dialogue.items and self._idle.due(self.hearing.now_ms):
+            self.handle(turns.ReplyAsked())
+            self.answering.say("nudge")
+
+    def _encourage(self) -> None:
+        """A listener's "mhm" in a long answer."""
+        utterance, t = self.hearing.utterance, self.turns
+        wanted = (
+            self._call().mode == "interview" if self._call().encourage is None else self._call().encourage
+        )
+        if not wanted or utterance is None or t.patience_ms is None or t.why == "think":
+            return
+        now, silence = self.hearing.now_ms, self.hearing.silence_ms
+        if self._encouragement.fits(now, now - utterance.started_ms, silence, t.patience_ms - silence):
+            self._spawn(self.answering.murmur(MURMUR, self._person_speaks), "murmur")
+
+    def _person_speaks(self) -> bool:
+        return self.turns.phase in (Phase.PAUSED, Phase.HEARING)
+
+    def read(self, count: int) -> np.ndarray | None:
+        """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
+        samples = self.air.read(count)
+        self.hearing.played(samples, count)
+        return samples
+
+    # --------------------------------------------------------------- floor
+
+    def handle(self, event: turns.TurnEvent) -> None:
+        for command in self.turns.handle(event):
+            self._act(command)
+        self.show()
+
+    def _act(self, command: turns.Command) -> None:
+        match command:
+            case turns.OpenUtterance(started_ms, over_reply):
+                self.hearing.open(started_ms, self._call().language, over_reply=over_reply)
+            case turns.Finalise():
+                self._finalise()
+            case turns.GoOn():
+                self.answering.unprepare()
+                if self.hearing.utterance:
+                    self.hearing.utterance.go_on(self.turns.last_pause_ms)
+            case turns.EndUtterance(why, judged):
+                self._end_utterance(why, judged)
+            case turns.DropUtterance():
+                self.answering.unprepare()
+                self.hearing.drop()
+            case turns.BecomeTurn():
+                self.hearing.become_turn(interrupted=False)
+            case turns.Interrupt():
+                self._interrupt()
+            case turns.Withdraw():
+                self._withdraw()
+            case turns.Duck() if self.air.answer:
+                self.air.answer.reply.playout.duck(self._settings.turns.duck_db)
+            case turns.Hold() if self.air.answer:
+                self.air.answer.reply.playout.hold()
+            case turns.Resume() if self.air.answer:
+                self.air.answer.reply.playout.resume()
+
+    def show(self, *, again: bool = False) -> None:
+        """Tells the world the phase if it has changed. `again`: also if not, to somebody new."""
+        if again:
+            self._shown = None
+        t = self.turns
+        pausing = t.phase is Phase.PAUSED and t.patience_ms is not None
+        utterance = self.hearing.utterance
+        if pausing and utterance is not None and not utterance.settled and t.spent_ms < SHOWN_BY_MS:
+            return  # most recognisers say within that time what will change the judgement
+        floor = ev.FloorChanged(
+            t.phase.value,  # type: ignore[arg-type]
+            patience_ms=t.patience_ms if pausing else None,
+            why=t.why,
+            audible=t.audible,
+            ducked=t.ducked or t.held,
+        )
+        if floor != self._shown:
+            self._shown = floor
+            self._emit(replace(floor, spent_ms=t.spent_ms) if pausing else floor)
+
+    # --------------------------------------------------------------- words
+
+    def _finalise(self) -> None:
+        utterance = self.hearing.utterance
+        if utterance is None:
+            return
+        utterance.pause()
+        if utterance.over_reply:  # the figures are still those of the reply's turn
+            return
+        self.answering.timeline.begin(paused=self._clock())
+        if self.turns.phase is Phase.PAUSED:
+            self._judge(utterance)  # by the words so far; again when the transcript is final
+
+    def _judge(self, utterance: Utterance) -> None:
+        detection = self._call().turn_detection
+        if detection.kind == "fixed":
+            self.handle(turns.Judged(detection.silence_ms, "fixed"))
+            return
+        verdict = judge(utterance.join(utterance.text), self._call().language, self._ears.punctuates)
+        settings: PatienceSettings = getattr(self._settings.turns, self._call().mode)
+        patience = patience_ms(verdict, settings, self._call().patience, self._habit.patience_ms)
+        self.handle(turns.Judged(patience, verdict.kind))
+        if utterance.final is None or verdict.cue is None or verdict.cue == utterance.cue:
+            return
+        utterance.cue = verdict.cue
+        if verdict.cue == "wait":
+            self.handle(turns.Think())
+        elif verdict.cue == "slower":
+            self._update({"speed": max(SLOWEST, self._call().speed * SLOWER)})
+
+    def _transcribed(self, utterance: Utterance, transcript: Transcript) -> None:
+        """A recogniser's news."""
+        current = self.hearing.utterance
+        if self.answering.words_came(utterance) or current is None or not current.includes(utterance):
+            return
+        if current.over_reply:
+            self._weigh_words(transcript)
+            return
+        if utterance is current:
+            self._emit(ev.Partial(utterance.item_id, utterance.shown(transcript)))
+        if transcript.kind == "partial" or self.turns.phase is not Phase.PAUSED:
+            return
+        self.answering.timeline.stamp("final", self._clock())
+        if transcript.kind == "final":
+            self._judge(current)
+        if self.answering.known(current):
+            t = self.turns
+            self.answering.plan(t.patience_ms, t.why, current, self.hearing.silence_ms)
+
+    def _recogniser_over(self, utterance: Utterance) -> None:
+        self.answering.words_came(utterance)
+
+    def _weigh_words(self, transcript: Transcript) -> None:
+        """Speech over a reply: does it want the floor?"""
+        language = self._call().language
+        sure = " ".join(word.text for word in transcript.words if word.confidence >= CONFIDENT)
+        text = sure if transcript.words else transcript.text
+        words = fold(text, language)
+        said = bool(words) and not self.hearing.is_own_voice(words, self._just_said())
+        # A first look may hear words in a laugh: where a better one follows, only words that ask for the
+        # floor count before it.
+        settled = transcript.kind == "full" or (transcript.kind == "final" and not self._ears.full_pass)
+        if settled:
+            interrupts = said and not is_backchannel(text, language) and not is_fragment(words, language)
+        else:
+            interrupts = said and starts_with_interrupt(text, language)
+        pending = transcript.kind == "final" and not settled
+        self.handle(turns.WordsOverReply(interrupts, settled, pending))
+
+    def _just_said(self) -> str:
+        """The reply's last words, folded."""
+        answer = self.air.answer
+        return fold((answer.item.text or "")[-OWN_WORDS:], self._call().language) if answer else ""
+
+    def _end_utterance(self, why: str, judged: str) -> None:
+        silence_ms = self.turns.spent_ms
+        utterance = self.hearing.end()
+        utterance.ended_ms = self.hearing.now_ms - silence_ms
+        self._habit.answered(utterance.longest_pause_ms)
+        self.answering.turn_ended(utterance, why, judged, silence_ms)
+
+    def _interrupt(self) -> None:
+        answer = self.air.answer
+        self.hearing.become_turn(interrupted=answer is not None and answer.audible)
+        if self.hearing.utterance is not None:
+            self.hearing.utterance.go_on(0)  # what was asked in mid-speech is not all of it
+        self.answering.cut("turn_detected")
+
+    def _withdraw(self) -> None:
+        before = self.answering.withdraw()
+        if before is not None and self.hearing.utterance is not None:
+            pause_ms = self.hearing.utterance.started_ms - before.ended_ms
+            self.hearing.utterance.continues(before, pause_ms)
+        self.hearing.become_turn(interrupted=before is not None and before.interrupted)

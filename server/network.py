@@ -1,0 +1,25 @@
+"""[ice] of config.toml: how media finds its way between a client and this server."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from pipeline.settings import Section
+
+# RFC 7064, RFC 7065
+IceUrl = Annotated[str, Field(pattern=r"^(stuns?:[^?\s]+|turns?:[^?\s]+(\?transport=(udp|tcp))?)$")]
+IpAddress = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_address(text)))]
+
+
+class IceSettings(Section):
+    udp_port: int = Field(0, ge=0, le=65_535)  # for the media of all calls; 0: a free one for each
+    announce: tuple[IpAddress, ...] = ()
+    interfaces: tuple[str, ...] = ()  # by name or network; none: all
+    exclude: tuple[str, ...] = ("docker*", "br-*", "veth*", "virbr*")
+    servers: tuple[IceUrl, ...] = ()  # for the page
+    own_servers: tuple[IceUrl, ...] = ()  # for this server
+    credential_s: int = Field(3600, ge=60, le=86_400)
+    gather_s: float = Field(2.0, gt=0, le=5)

@@ -7,12 +7,18 @@ from typing import Any
 
 from aiohttp import web
 
+from server.admission import NotAllowed
+from server.auth import TooManyFailures, Unauthorized
+from server.client_secrets import SecretRefused, SessionTooLarge
 from server.guard import Guard, Handler
-from server.workers import BadOffer, Full
+from server.oidc import IssuerUnreachable
+from server.workers import BadOffer, Full, TooMany
 
 log = logging.getLogger(__name__)
 
 TOO_LARGE = "offer_too_large"
+KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+ISSUER_RETRY_S = 10
 
 
 class Refused(Exception):
@@ -28,7 +34,7 @@ class Refused(Exception):
 def error(
     status: int, code: str, message: str, *, param: str | None = None, headers: dict[str, str] | None = None
 ) -> web.Response:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
+    kind = "server_error" if status >= 500 else KINDS.get(status, "invalid_request_error")
     body: dict[str, Any] = {"error": {"message": message, "type": kind, "code": code, "param": param}}
     return web.json_response(body, status=status, headers=headers)
 
@@ -47,6 +53,18 @@ def refuse_in_json(guard: Guard) -> Any:
             return error(refused.status, refused.code, str(refused), param=refused.param)
         except BadOffer as bad:
             return error(413 if bad.code == TOO_LARGE else 400, bad.code, str(bad), param=bad.param)
+        except (Unauthorized, SecretRefused) as stranger:
+            return error(401, stranger.code, str(stranger), headers={"WWW-Authenticate": "Bearer"})
+        except NotAllowed as forbidden:
+            return error(403, "not_an_admin", str(forbidden))
+        except SessionTooLarge as large:
+            return error(400, "session_too_large", str(large), param="session")
+        except (TooMany, TooManyFailures) as many:
+            return error(
+                429, "rate_limit_exceeded", str(many), headers={"Retry-After": str(many.retry_after_s)}
+            )
+        except IssuerUnreachable as away:
+            return error(503, "issuer_unreachable", str(away), headers={"Retry-After": str(ISSUER_RETRY_S)})
         except Full as full:
             return error(503, "server_busy", str(full), headers={"Retry-After": str(full.retry_after_s)})
         except web.HTTPRequestEntityTooLarge:

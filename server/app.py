@@ -12,17 +12,19 @@ from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from server.about import about
+from server.admission import CALLS, CLIENT_SECRETS, admit, granted
 from server.answers import Refused, refuse_in_json
+from server.auth import Auth
 from server.config import Config
 from server.engines import Engines
 from server.guard import Guard
+from server.issuing import issue
 from server.offer import MAX_BYTES
-from server.workers import Workers
+from server.workers import Placed, Workers
 
 BODY_BYTES = 2 * MAX_BYTES  # an offer and a session object
 BODY_WITHIN_S = 10.0
 SDP = "application/sdp"
-CALLS = "/v1/realtime/calls"
 
 # Not from the machine's own tables: those differ, and a module with a wrong type is not run.
 TYPES = {
@@ -48,8 +50,9 @@ def page_folder() -> Path:
 class Routes:
     """The handlers, and what they share."""
 
-    def __init__(self, config: Config, engines: Engines, workers: Workers, page: Path) -> None:
+    def __init__(self, config: Config, engines: Engines, workers: Workers, auth: Auth, page: Path) -> None:
         self._config = config
+        self._auth = auth
         self._engines = engines
         self._workers = workers
         self._page = page.resolve()
@@ -61,7 +64,15 @@ class Routes:
         app.router.add_delete(CALLS + "/{call_id}", self.hang_up)
         app.router.add_post(CALLS + "/{call_id}/hangup", self.hang_up)
         app.router.add_post("/offer", self.offer)
-        for path in (CALLS, CALLS + "/{call_id}", "/offer"):
+        app.router.add_post(CLIENT_SECRETS, self.client_secret)
+        for path in (
+            CALLS,
+            CALLS + "/{call_id}",
+            CALLS + "/{call_id}/hangup",
+            CLIENT_SECRETS,
+            "/offer",
+            "/v1/viva/about",
+        ):
             app.router.add_route(hdrs.METH_OPTIONS, path, self.preflight)
         app.router.add_get("/{path:.*}", self.page)
 
@@ -75,7 +86,7 @@ class Routes:
             offer, session = await _parts(request)
         else:
             raise Refused(415, "unsupported_media_type", f"send {SDP}, or multipart/form-data with sdp")
-        placed = await self._workers.place(offer, session)
+        placed = await self._place(request, offer, session)
         return web.Response(
             status=201,
             text=placed.answer,
@@ -90,11 +101,21 @@ class Routes:
         given = await _json(request)
         if given.get("type") != "offer" or not isinstance(given.get("sdp"), str):
             raise Refused(400, "invalid_offer", 'send {"sdp": "...", "type": "offer"}')
-        placed = await self._workers.place(given["sdp"])
+        placed = await self._place(request, given["sdp"])
         return web.json_response({"sdp": placed.answer, "type": "answer", "id": placed.call_id})
 
+    async def _place(self, request: web.Request, offer: str, session: str = "") -> Placed:
+        grant = granted(request)
+        self._auth.secrets.redeem(grant)
+        return await self._workers.place(offer, session, grant.to_json())
+
+    async def client_secret(self, request: web.Request) -> web.Response:
+        """{"expires_after", "session"}, as OpenAI takes them; {"value": "ek_…", "expires_at", "session"}."""
+        body = issue(await _json(request, empty=True), granted(request), self._auth.secrets, self._config)
+        return web.json_response(body, headers={"Cache-Control": "no-store"})
+
     async def hang_up(self, request: web.Request) -> web.Response:
-        if not await self._workers.hang_up(request.match_info["call_id"]):
+        if not await self._workers.hang_up(request.match_info["call_id"], granted(request).to_json()):
             raise Refused(404, "call_not_found", "there is no such call; it may have ended")
         return web.Response(status=204 if request.method == hdrs.METH_DELETE else 200)
 
@@ -136,9 +157,12 @@ def application(
     config: Config, engines: Engines, workers: Workers, guard: Guard, page: Path | None = None
 ) -> web.Application:
     """Everything behind the socket."""
-    app = web.Application(middlewares=[refuse_in_json(guard)], client_max_size=BODY_BYTES)
+    auth = Auth(config)
+    app = web.Application(
+        middlewares=[refuse_in_json(guard), admit(config, auth)], client_max_size=BODY_BYTES
+    )
     app.on_response_prepare.append(guard.add_headers)
-    Routes(config, engines, workers, page or page_folder()).add_to(app)
+    Routes(config, engines, workers, auth, page or page_folder()).add_to(app)
     return app
 
 
@@ -154,9 +178,13 @@ def _text(body: bytes | bytearray) -> str:
         raise Refused(400, "invalid_offer", "the body is not UTF-8") from None
 
 
-async def _json(request: web.Request) -> dict[str, Any]:
+async def _json(request: web.Request, *, empty: bool = False) -> dict[str, Any]:
+    """`empty`: no body at all is an empty object."""
+    body = await _body(request)
+    if empty and not body:
+        return {}
     try:
-        given = json.loads(await _body(request))
+        given = json.loads(body)
     except (ValueError, RecursionError):
         raise Refused(400, "invalid_json", "the body is not JSON") from None
     if not isinstance(given, dict):

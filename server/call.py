@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from pipeline import events as ev
 from pipeline.audio import AudioChunk
 from pipeline.errors import CallError
 from pipeline.session import Session
+from server.door import LimitSettings
+from server.grant import OPEN, Grant
 from server.line import Line
 from server.realtime import Realtime
 from server.workers import BadOffer
@@ -26,12 +29,21 @@ class Call:
     Args:
         call_id: for the log.
         session: the conversation; it lives in this call's task group.
+        grant: on whose behalf, and what of the session is fixed.
+        limits: how long it may be, and what its lines may be sent.
+
+    Raises BadOffer when what is fixed makes no sense here.
     """
 
-    def __init__(self, call_id: str, session: Session) -> None:
+    def __init__(
+        self, call_id: str, session: Session, grant: Grant = OPEN, limits: LimitSettings | None = None
+    ) -> None:
         self.id = call_id
         self.session = session
-        self._wire = Realtime(session, self._send)
+        self.grant = grant
+        self.limits = limits or LimitSettings()
+        self._wire = Realtime(session, self._send, grant)
+        self._configure(grant.baked, self._wire.bake)
         self._line: Line | None = None  # the one that carries the call
         self._over = asyncio.Event()
         self._why = ""
@@ -39,11 +51,16 @@ class Call:
     def configure(self, text: str) -> None:
         """Takes the JSON of a Realtime session object, as it came with an offer. Raises BadOffer."""
         try:
-            self._wire.configure(json.loads(text))
-        except CallError as error:
-            raise BadOffer(error.code, str(error), error.param) from None
+            session = json.loads(text)
         except (ValueError, RecursionError):
             raise BadOffer("invalid_json", "the session is not JSON", "session") from None
+        self._configure(session, self._wire.configure)
+
+    def _configure(self, session: Any, take: Callable[[Any], None]) -> None:
+        try:
+            take(session)
+        except CallError as error:
+            raise BadOffer(error.code, str(error), error.param) from None
 
     async def run(self, line: Line) -> None:
         """The call itself; returns when it is over and nothing of it is left."""

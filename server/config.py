@@ -1,7 +1,8 @@
 """config.toml, the environment and the built-in defaults, in that order of weakness, to frozen settings.
 
 Every setting is a section and a key. The environment overrides the file: VIVA_SERVER__PORT=9000 is
-`port` of `[server]`, and one more `__` goes one table deeper. Secrets come from the environment alone.
+`port` of `[server]`, and one more `__` goes one table deeper. Secrets come from the environment alone; of
+server keys only hashes are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -32,9 +33,14 @@ from pipeline.settings import (
     TtsSettings,
     TurnSettings,
 )
+from server.address import networks
+from server.door import AuthSettings, LimitSettings, TlsSettings
+from server.keys import ServerKey, parse_keys
+from server.network import IceSettings
 
 PREFIX = "VIVA_"
 DEFAULT_PATH = Path("config.toml")
+SHORTEST_SIGNING = 32  # characters
 NAMED = 3  # a broken file gets at most so many complaints in its one line
 
 
@@ -50,7 +56,7 @@ class ServerSettings(Section):
     drain_s: float = Field(10.0, ge=0, le=3600)
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
-    ice_servers: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     worker: str = Field("local", pattern=r"^[a-z0-9]{1,32}$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
@@ -63,6 +69,10 @@ class FileAndEnvironment(BaseSettings):
     )
 
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
+    tls: TlsSettings = TlsSettings()
+    ice: IceSettings = IceSettings()
     call: CallSettings = CallSettings()
     gate: GateSettings = GateSettings()
     turns: TurnSettings = TurnSettings()
@@ -91,6 +101,17 @@ class SecretsFromEnvironment(BaseSettings):
     openai_base_url: str | None = None
 
 
+class KeysFromEnvironment(BaseSettings):
+    """What the door is opened by: VIVA_API_KEYS and others, without a section, and never in the file."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    api_keys: SecretStr = SecretStr("")
+    admin_keys: SecretStr = SecretStr("")
+    signing_secret: SecretStr = SecretStr("")  # of client secrets; a new one, an old one
+    turn_secret: SecretStr | None = None  # shared with the TURN servers
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """All settings of one process."""
@@ -99,6 +120,13 @@ class Config:
     call: CallSettings  # what a call starts with
     pipeline: Settings
     path: Path | None  # the file they came from; None: the built-in defaults
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    keys: tuple[ServerKey, ...] = ()
+    signing: tuple[SecretStr, ...] = ()  # the first signs client secrets, any of them checks
+    ice: IceSettings = field(default_factory=IceSettings)
+    turn_secret: SecretStr | None = None  # shared with the TURN servers
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Config:
@@ -120,7 +148,36 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
     pipeline = Settings(
         gate=given.gate, turns=given.turns, stt=given.stt, llm=given.llm, tts=given.tts, secrets=secrets
     )
-    return Config(given.server, given.call, pipeline, file)
+    networks(given.server.trusted_proxies)
+    keys, signing = _keys()
+    return Config(
+        given.server,
+        given.call,
+        pipeline,
+        file,
+        given.auth,
+        given.limits,
+        given.tls,
+        keys,
+        signing,
+        given.ice,
+        KeysFromEnvironment().turn_secret,
+    )
+
+
+def _keys() -> tuple[tuple[ServerKey, ...], tuple[SecretStr, ...]]:
+    given = KeysFromEnvironment()
+    keys = parse_keys("VIVA_API_KEYS", given.api_keys.get_secret_value(), "user")
+    keys += parse_keys("VIVA_ADMIN_KEYS", given.admin_keys.get_secret_value(), "admin")
+    if len({key.label for key in keys}) < len(keys):
+        raise ConfigError("environment: two of VIVA_API_KEYS and VIVA_ADMIN_KEYS have one label")
+    signing = [part.strip() for part in given.signing_secret.get_secret_value().split(",") if part.strip()]
+    if any(len(secret) < SHORTEST_SIGNING for secret in signing):
+        raise ConfigError(
+            f"environment: VIVA_SIGNING_SECRET: it has at least {SHORTEST_SIGNING} characters; make one: "
+            "openssl rand -hex 32"
+        )
+    return keys, tuple(map(SecretStr, signing))
 
 
 def _path(path: str | os.PathLike[str] | None) -> Path | None:
@@ -142,8 +199,9 @@ def _read(file: Path) -> dict[str, Any]:
 def _check_environment() -> None:
     """pydantic-settings passes over what has our prefix and no section; a typo there is to be named."""
     sections = FileAndEnvironment.model_fields
+    whole = {f"{PREFIX}CONFIG", *(PREFIX + name.upper() for name in KeysFromEnvironment.model_fields)}
     for name in os.environ:
-        if not name.upper().startswith(PREFIX) or name.upper() == f"{PREFIX}CONFIG":
+        if not name.upper().startswith(PREFIX) or name.upper() in whole:
             continue
         section = name[len(PREFIX) :].lower().split("__")[0]
         if section not in sections or "__" not in name:

@@ -38,8 +38,8 @@ class LimitSettings(Section):
     call_s: float = Field(0.0, ge=0)  # the longest call
     call_warning_s: float = Field(60.0, ge=0)  # before its end the person is told
     event_bytes: int = Field(262_144, ge=1024)  # of one event of a client
-    events_per_s: float = Field(50.0, gt=0)  # of one client, sustained
-    event_bytes_per_s: float = Field(262_144.0, gt=0)  # sound over the WebSocket included
+    events_per_s: float = Field(100.0, gt=0)  # of one client, sustained
+    event_bytes_per_s: float = Field(524_288.0, gt=0)  # sound over the WebSocket included
     video_kbps: int = Field(4000, ge=100)  # kbit/s
     video_fps: float = Field(35.0, ge=1)  # frames a second
     video_pixels: int = Field(1920 * 1080, ge=64 * 64)  # of one picture

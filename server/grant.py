@@ -80,6 +80,30 @@ class Grant:
                 _put(kept, place, value)
         return kept
 
+    def check_event(self, event: Json) -> None:
+        """Raises CallError("locked_session") for what the client of a locked session may not send.
+
+        `session.update` is looked at by `unlocked`."""
+        if not self.locked:
+            return
+        kind = event.get("type")
+        if kind == "conversation.item.create":
+            item = event.get("item")
+            item = item if isinstance(item, dict) else {}
+            parts = item.get("content")
+            for part in parts if isinstance(parts, list) else []:
+                if not isinstance(part, dict) or part.get("type") not in ("input_text", "input_audio"):
+                    raise _locked("only text and speech of the user are taken", "item.content")
+            if item.get("type", "message") != "message" or item.get("role") != "user":
+                raise _locked("only messages of the user are taken", "item.role")
+        elif kind == "conversation.item.delete":
+            raise _locked("what was said stays", "item_id")
+        elif kind == "response.create":
+            response = event.get("response")
+            for key, value in response.items() if isinstance(response, dict) else []:
+                if key != "metadata" and (key, value) != ("conversation", "auto"):
+                    raise _locked("an answer follows the session", f"response.{key[:80]}")
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 
@@ -87,6 +111,10 @@ class Grant:
     def from_json(cls, text: str) -> Grant:
         """Of `to_json`; "" is a grant that nobody had to prove."""
         return cls(**json.loads(text)) if text else cls()
+
+
+def _locked(why: str, param: str) -> CallError:
+    return CallError("locked_session", f"the client secret fixes this session: {why}", param)
 
 
 OPEN = Grant()

@@ -6,6 +6,8 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from server.door import LimitSettings
+
 MOST_KNOWN = 10_000  # addresses and keys that are counted at a time; then the longest unseen is forgotten
 
 
@@ -26,6 +28,13 @@ class Bucket:
             self._left -= amount
             return 0.0
         return (amount - self._left) / self._rate_per_s
+
+    def spend(self, now_s: float, amount: float) -> float:
+        """Takes that much, there or not; seconds until what was borrowed is back, 0: nothing was."""
+        wait_s = self.take(now_s, amount)
+        if wait_s:
+            self._left -= amount
+        return wait_s
 
 
 class PerMinute:
@@ -53,11 +62,13 @@ class Flow:
 
     BURST_S = 10.0
 
-    def __init__(self, events_per_s: float, bytes_per_s: float, now_s: float) -> None:
+    def __init__(self, limits: LimitSettings, now_s: float) -> None:
+        events_per_s, bytes_per_s = limits.events_per_s, limits.event_bytes_per_s
         self._events = Bucket(events_per_s, events_per_s * self.BURST_S, now_s)
         self._bytes = Bucket(bytes_per_s, bytes_per_s * self.BURST_S, now_s)
 
-    def takes(self, size: int, now_s: float) -> bool:
-        """Whether an event of that many bytes is still within the limits; it counts either way."""
-        wait_s = (self._events.take(now_s), self._bytes.take(now_s, size))
-        return not any(wait_s)
+    def spend(self, size: int, now_s: float) -> float:
+        """An event of that many bytes has come. Seconds to wait before the next is read; 0: all is well.
+
+        A channel that cannot be made to wait is closed instead."""
+        return max(self._events.spend(now_s, 1), self._bytes.spend(now_s, size))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from pipeline import events as ev
 from server.call import Call
@@ -15,6 +17,8 @@ from server.config import ServerSettings
 from server.ears import Ears, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
 from server.ending import begin_nothing_after_close
+from server.ice import Ice, reachable
+from server.limits import Flow
 from server.offer import offers_data_channel
 from server.voicetrack import VoiceTrack
 from server.workers import BadOffer
@@ -32,15 +36,18 @@ class Peer:
 
     Args:
         call: what it carries.
+        ice: finds the way to the client.
         silence_after_ms: without packets for so long, the call is fed silence.
     """
 
-    def __init__(self, call: Call, settings: ServerSettings, *, silence_after_ms: int = 100) -> None:
+    def __init__(
+        self, call: Call, settings: ServerSettings, ice: Ice, *, silence_after_ms: int = 100
+    ) -> None:
         self._call = call
         self._settings = settings
+        self._ice = ice
         self._silence_after_ms = silence_after_ms
-        servers = [RTCIceServer(urls=url) for url in settings.ice_servers]
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._pc = RTCPeerConnection(ice.configuration())
         self._voice = VoiceTrack(lambda count: call.read(self, count))
         self._ears: Ears | None = None
         self._echo: VideoEcho | None = None
@@ -71,14 +78,12 @@ class Peer:
         prefer_opus(audio)
         self._voice.bind(audio.sender)
         video = None
-        try:
+        with _blaming_the_offer():
             if offered_video_codec(offer):
                 self._echo = VideoEcho()
                 video = pc.addTransceiver(self._echo.track, direction="sendrecv")
                 prefer_one_video_codec(video, offer)
-            await pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        except Exception as error:  # aiortc's parser and negotiation raise what comes to hand
-            raise BadOffer("invalid_offer", f"the offer cannot be answered: {_short(error)}") from error
+            await pc.setRemoteDescription(RTCSessionDescription(reachable(offer), "offer"))
         self._ears = Ears(
             audio.receiver,
             audio.receiver.track,
@@ -89,7 +94,9 @@ class Peer:
         if self._echo and video:
             self._echo.attach(video.receiver, video.sender)
         begin_nothing_after_close(pc)
-        await pc.setLocalDescription(await pc.createAnswer())
+        self._ice.prepare(pc)
+        with _blaming_the_offer():
+            await pc.setLocalDescription(await pc.createAnswer())
         return pc.localDescription.sdp
 
     # ------------------------------------------------------------ life
@@ -152,12 +159,23 @@ class Peer:
     def _channel_opened(self, channel: RTCDataChannel) -> None:
         if channel.label == EVENTS_CHANNEL and self._events is None:
             self._events = channel
-            channel.on("message", lambda text: self._call.handle(self, text))
+            flow = Flow(self._call.limits, asyncio.get_running_loop().time())
+            channel.on("message", lambda text: self._received(text, flow))
             self._call.opened(self)
         elif channel.label == MOUTH_CHANNEL and self._mouth is None:
             self._mouth = channel
         else:
             channel.close()
+
+    def _received(self, text: str | bytes, flow: Flow) -> None:
+        """A channel cannot be made to wait: whoever sends too much is cut off."""
+        size = len(text.encode(errors="surrogatepass")) if isinstance(text, str) else len(text)
+        if size > self._call.limits.event_bytes:
+            self.close("the client sent an event that is too large")
+        elif flow.spend(size, asyncio.get_running_loop().time()):
+            self.close("the client sent too much")
+        else:
+            self._call.handle(self, text)
 
     def send(self, event: dict[str, Any]) -> None:
         """A client whose events pile up is cut off."""
@@ -177,6 +195,15 @@ class Peer:
         rtp = self._voice.rtp_at(shapes.out_at)
         if rtp is not None:
             channel.send(json.dumps({"rtp": rtp, "shapes": shapes.shapes}, separators=(",", ":")))
+
+
+@contextmanager
+def _blaming_the_offer() -> Iterator[None]:
+    """aiortc's parser and negotiation raise what comes to hand."""
+    try:
+        yield
+    except Exception as error:
+        raise BadOffer("invalid_offer", f"the offer cannot be answered: {_short(error)}") from error
 
 
 def _short(error: Exception) -> str:

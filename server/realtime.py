@@ -28,6 +28,7 @@ from pipeline import events as ev
 from pipeline.errors import CallError
 from pipeline.items import Item, new_id
 from pipeline.session import Session
+from server.grant import OPEN, Grant, hidden
 from server.realtime_items import (
     ON_THE_WIRE,
     Json,
@@ -52,13 +53,15 @@ class Realtime:
     Args:
         session: what the client's commands act on.
         send: takes each event for the wire, in order.
+        grant: what of the session is fixed, and is not for this client to see.
     """
 
-    def __init__(self, session: Session, send: Callable[[Json], None]) -> None:
+    def __init__(self, session: Session, send: Callable[[Json], None], grant: Grant = OPEN) -> None:
         self.viva = False  # the client asked for our own events
         self.updated = False  # the client has sent its settings
         self._session = session
         self._send = send
+        self._grant = grant
         self._conversation_id = new_id("conv")
         self._open: dict[str, Item] = {}  # replies whose content part was added, by response id
 
@@ -70,6 +73,10 @@ class Realtime:
 
     def configure(self, session: Any) -> None:
         """Takes the session object of a client (`session.update`, or with the offer). Raises CallError."""
+        self.bake(self._grant.unlocked(session) if isinstance(session, dict) else session)
+
+    def bake(self, session: Any) -> None:
+        """Takes a session object, whatever is fixed: a client secret's own. Raises CallError."""
         patch = settings_patch(session)
         asked = session.get("viva") is not None
         try:
@@ -83,7 +90,8 @@ class Realtime:
         self.viva = self.viva or asked
 
     def _settings(self) -> Json:
-        return session_out(self._session.id, self._session.call, viva=self.viva)
+        session = session_out(self._session.id, self._session.call, viva=self.viva)
+        return hidden(session) if self._grant.locked else session
 
     def _emit(self, type: str, **fields: Any) -> None:
         self._send({"type": type, "event_id": new_id("event"), **fields})
@@ -113,6 +121,7 @@ class Realtime:
             command = COMMANDS.get(event["type"])
             if command is None:
                 raise CallError("unknown_event", f"there is no event {event['type'][:80]!r}", "type")
+            self._grant.check_event(event)
             command(self, event)
         except CallError as error:
             self._error("invalid_request_error", error.code, str(error), param=error.param, cause=event_id)
@@ -142,7 +151,10 @@ class Realtime:
         self._session.say(text, item_id, behind, role=role)  # type: ignore[arg-type]  # text_of looked
 
     def _item_retrieve(self, event: Json) -> None:
-        item = item_out(self._session.retrieve(_string(event, "item_id")))
+        found = self._session.retrieve(_string(event, "item_id"))
+        if found.role == "system" and self._grant.locked:
+            raise CallError("locked_session", "that item is not for the client to see", "item_id")
+        item = item_out(found)
         for part in item["content"]:
             if part.get("transcript") == "" and item["status"] == "incomplete":
                 part["transcript"] = "…"  # a client that gets an empty text keeps the one it had

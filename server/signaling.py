@@ -12,9 +12,12 @@ from server.call import Call
 from server.config import Config
 from server.ending import set_consent
 from server.engines import Engines
+from server.grant import Grant
+from server.ice import Ice
 from server.line import Line
 from server.offer import check_offer
 from server.peer import Peer
+from server.shares import Shares
 from server.workers import BadOffer, Full, Load, Placed
 
 log = logging.getLogger(__name__)
@@ -30,30 +33,40 @@ class MediaWorker:
     def __init__(self, config: Config, engines: Engines) -> None:
         self._config = config
         self._engines = engines
+        self._ice = Ice(config.ice, config.turn_secret)
         self._calls: dict[str, Call] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended_lately: deque[str] = deque(maxlen=ENDED_KEPT)
+        self._shares = Shares(config.limits, config.server.retry_after_s)
         self._answering = 0  # calls that hold a place and have no answer yet
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
         set_consent(config.server.consent_failures, config.server.consent_interval_s)
 
-    async def place(self, offer: str, session: str = "") -> Placed:
+    async def place(self, offer: str, session: str = "", grant: str = "") -> Placed:
         check_offer(offer)
+        given = Grant.from_json(grant)
         self._admit()
+        self._shares.take(given)
         self._answering += 1
         self._idle.clear()
         try:
-            return await self._answer(offer, session)
+            return await self._answer(offer, session, given)
+        except BaseException:
+            self._shares.give_back(given)
+            raise
         finally:
             self._answering -= 1
             self._note_idle()
 
-    async def hang_up(self, call_id: str) -> bool:
+    async def hang_up(self, call_id: str, grant: str = "") -> bool:
         call, task = self._calls.get(call_id), self._tasks.get(call_id)
         if call is None or task is None:
             return call_id in self._ended_lately  # a client's closing overtakes its hanging up
+        who = Grant.from_json(grant)
+        if who.role != "admin" and who.owner != call.grant.owner:
+            return False
         call.hang_up("hung up")
         await asyncio.wait({task}, timeout=CLOSE_WITHIN_S)
         return True
@@ -72,6 +85,7 @@ class MediaWorker:
                 call.hang_up("the server stops")
             if self._tasks:
                 await asyncio.wait(list(self._tasks.values()), timeout=CLOSE_WITHIN_S)
+        self._ice.close()
 
     def _admit(self) -> None:
         retry_s = self._config.server.retry_after_s
@@ -81,10 +95,11 @@ class MediaWorker:
         if load.calls >= load.max_calls:
             raise Full(f"all {load.max_calls} lines are busy", retry_s)
 
-    async def _answer(self, offer: str, session: str) -> Placed:
+    async def _answer(self, offer: str, session: str, grant: Grant) -> Placed:
         config = self._config
-        call = await self._new_call(session)
-        peer = Peer(call, config.server, silence_after_ms=config.pipeline.turns.silence_fed_after_ms)
+        call = await self._new_call(session, grant)
+        silence_ms = config.pipeline.turns.silence_fed_after_ms
+        peer = Peer(call, config.server, self._ice, silence_after_ms=silence_ms)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = await peer.answer(offer)
@@ -93,10 +108,11 @@ class MediaWorker:
         self._begin(call, peer)
         return Placed(call.id, answer)
 
-    async def _new_call(self, session: str) -> Call:
+    async def _new_call(self, session: str, grant: Grant) -> Call:
         config = self._config
         call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
-        call = Call(call_id, Session(await self._engines.parts(), config.pipeline, config.call))
+        conversation = Session(await self._engines.parts(), config.pipeline, config.call)
+        call = Call(call_id, conversation, grant, config.limits)
         if session:
             call.configure(session)
         return call
@@ -108,6 +124,7 @@ class MediaWorker:
         log.info("%s placed, %d now", call.id, len(self._calls))
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
+        self._shares.give_back(self._calls[call_id].grant)
         del self._calls[call_id], self._tasks[call_id]
         self._ended_lately.append(call_id)
         if not task.cancelled() and task.exception() is not None:

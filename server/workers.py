@@ -2,6 +2,7 @@
 
 VivaError
 ├── BadOffer   the offer cannot become a call; the client's fault
+├── TooMany    this client has had its share; try again later
 └── Full       no room now; try again later
 
 On one machine the worker is `server.signaling.MediaWorker` in this process. Everything that crosses the
@@ -26,6 +27,14 @@ class BadOffer(VivaError):
         self.param = param
 
 
+class TooMany(VivaError):
+    """An address, a key or a user has as many calls as it may, or asked too often."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Full(VivaError):
     """The worker carries as many calls as it may, or is draining."""
 
@@ -48,15 +57,21 @@ class Load:
 
 
 class Workers(Protocol):
-    async def place(self, offer: str, session: str = "") -> Placed:
-        """Answers an SDP offer. `session`: JSON of a Realtime session object, or nothing.
+    async def place(self, offer: str, session: str = "", grant: str = "") -> Placed:
+        """Answers an SDP offer.
 
-        Raises BadOffer or Full; then nothing of the call is left."""
+        Args:
+            session: JSON of a Realtime session object, or nothing.
+            grant: JSON of a `server.grant.Grant`: on whose behalf, and what is fixed; "": nobody's.
 
-    async def hang_up(self, call_id: str) -> bool:
+        Raises BadOffer, TooMany or Full; then nothing of the call is left."""
+
+    async def hang_up(self, call_id: str, grant: str = "") -> bool:
         """Ends a call and waits until all of it is gone; of one that ended lately nothing is left to do.
 
-        False: there is no such call."""
+        Args: grant: JSON of the `Grant` of whoever asks: one ends one's own calls, an admin any.
+
+        False: there is no such call, or it is somebody else's."""
 
     def load(self) -> Load:
         """How full it is now."""

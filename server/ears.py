@@ -4,6 +4,7 @@ aiortc's own audio buffer costs 81 ms, and after one lost packet about 280 ms fo
 (measured, aiortc 1.16). So ours takes its place in the receiver: RTP and RTCP stay aiortc's (receiver
 reports are untouched), but every packet goes through `server.jitter` and libopus straight to the pipeline,
 without a thread or a queue. The attribute's name is private; where it is missing, the track is consumed.
+From a stream's second packet on aiortc's tasks are passed by as well (`server.rtp`).
 
 How the one who answers wires a call (see also `server.voicetrack`, `server.echo`); the order matters:
 
@@ -51,6 +52,7 @@ from aiortc.rtp import RtpPacket
 from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, AudioChunk
 from server.jitter import Arrived, JitterBuffer, Lost, Output
 from server.opus import CLOCK_RATE, opus_decoder, packet_samples
+from server.rtp import Inlet
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,7 @@ class Ears:
         self._loop = asyncio.get_running_loop()
         self._jitter = JitterBuffer(packet_samples)
         self._decoder = opus_decoder(MIC_RATE)
+        self._inlet: Inlet | None = None
         self._rest = SILENCE[:0]  # less than a chunk
         self._covered_s = self._loop.time()  # up to here sound or silence was handed on
         self._gap_timer: asyncio.TimerHandle | None = None
@@ -153,14 +156,11 @@ class Ears:
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
         """What aiortc's receiver calls with every packet: (send a PLI?, frame to decode)."""
         if not self._closed.is_set():
-            self._hand_on(
-                self._jitter.push(
-                    packet.sequence_number, packet.timestamp, packet.payload, self._loop.time(), packet.ssrc
-                )
-            )
-            due = self._jitter.due_s
-            if due is not None and self._gap_timer is None:
-                self._gap_timer = self._loop.call_at(due, self._give_up_gap)
+            if self._inlet is None or self._inlet.ssrc != packet.ssrc:
+                if self._inlet is not None:
+                    self._inlet.close()
+                self._inlet = Inlet.of(self._receiver, packet, self._take)
+            self._take(packet.sequence_number, packet.timestamp, packet.payload, packet.ssrc)
         return False, None
 
     async def run(self) -> None:
@@ -177,12 +177,22 @@ class Ears:
     def close(self) -> None:
         """Nothing is handed on after this."""
         self._closed.set()
+        if self._inlet is not None:
+            self._inlet.close()
+            self._inlet = None
         for timer in (self._gap_timer, self._silence_timer):
             if timer is not None:
                 timer.cancel()
         self._gap_timer = self._silence_timer = None
 
     # ------------------------------------------------------------------ sound
+
+    def _take(self, sequence: int, timestamp: int, payload: bytes, ssrc: int) -> None:
+        """One packet, from aiortc's loops or past them."""
+        self._hand_on(self._jitter.push(sequence, timestamp, payload, self._loop.time(), ssrc))
+        due = self._jitter.due_s
+        if due is not None and self._gap_timer is None:
+            self._gap_timer = self._loop.call_at(due, self._give_up_gap)
 
     def _hand_on(self, outputs: list[Output]) -> None:
         for output in outputs:

@@ -7,6 +7,9 @@ that could drift. Starts are whole frames of the clock, so that the tracks of al
 together. After a stall of the loop up to 3 frames are sent at once; what is missing beyond that is left out
 of the RTP timeline (as a pause in which nothing was sent), while the voice just goes on later.
 
+Once the sender has sent a first packet, the track sends the others itself (`server.rtp`) on the beat that all
+calls share (`server.pulse`), while the sender waits in `recv` for a second one until the track ends.
+
 Wiring (the whole of it is in `server.ears`):
 
     voice = VoiceTrack(session.read)
@@ -35,6 +38,8 @@ from aiortc.mediastreams import MediaStreamError
 
 from pipeline.audio import CHUNK_MS, VOICE_CHUNK, VOICE_RATE
 from server.opus import CLOCK_RATE, Encoder, opus_encoder
+from server.pulse import pulse
+from server.rtp import SENT_PACKETS, SENT_TIMESTAMP, Outlet
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +50,11 @@ TIME_BASE = fractions.Fraction(1, CLOCK_RATE)
 CATCH_UP = 3  # frames that may be sent at once after a stall
 FADE = VOICE_RATE * 3 // 1000  # samples, 3 ms
 QUIET = 64  # of 32,768 (-54 dBFS): an edge below this does not click
+EARLY_S = 0.001  # a timer of the loop may fire so early
 REPORTS_EVERY = 50  # frames: how often the client's reports are looked at
 LOSSY = 3  # of 256 packets lost, by a client's report, from which packets are protected
 PROTECTED_FRAMES = 1500  # 30 s after the last such report
 TAIL_FRAMES = 2  # encoded after the sound: the encoder holds the last 6.5 ms back
-SENT_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"  # aiortc 1.16: of the last packet sent
-SENT_PACKETS = "_RTCRtpSender__packet_count"
 
 ZEROS = np.zeros(VOICE_CHUNK, np.int16)
 ZEROS.flags.writeable = False
@@ -95,6 +99,7 @@ class VoiceTrack(MediaStreamTrack):
         self._silent = TAIL_FRAMES  # frames of silence so far
         self._silence = silent_packet()
         self._sender: RTCRtpSender | None = None
+        self._sending: asyncio.Future[None] | None = None  # done when the track was stopped
         self._origin: int | None = None  # RTP timestamp of pts 0
         # Where `asked` and pts parted: (asked, pts) after each stall. Nobody asks about what is long past.
         self._rebased: deque[tuple[int, int]] = deque([(0, 0)], maxlen=16)
@@ -125,9 +130,65 @@ class VoiceTrack(MediaStreamTrack):
         if self.readyState != "live":
             raise MediaStreamError
         self._learn_origin()
-        if self._sender is not None and self._frame % REPORTS_EVERY == 0:
-            await self._mind_losses(self._sender)
+        if self._origin is not None:
+            outlet = Outlet.of(self._sender)
+            if outlet is not None:
+                await self._send(outlet)
+                raise MediaStreamError
+        if self._frame % REPORTS_EVERY == 0:
+            await self._mind_losses()
         await self._wait()
+        payload, pts = self._next_packet()
+        packet = av.Packet(payload)
+        packet.pts = pts
+        packet.time_base = TIME_BASE
+        return packet
+
+    def stop(self) -> None:
+        super().stop()
+        if self._sending is not None and not self._sending.done():
+            self._sending.set_result(None)
+
+    async def _wait(self) -> None:
+        early_s = self._early_s()
+        if early_s > 0:
+            await self._sleep(early_s)
+
+    async def _send(self, outlet: Outlet) -> None:
+        """Sends in the sender's place until the track was stopped or its transport closed."""
+        sending = self._sending = asyncio.get_running_loop().create_future()
+
+        def beat() -> None:
+            try:
+                while not sending.done() and self._early_s() <= EARLY_S:
+                    payload, pts = self._next_packet()
+                    assert self._origin is not None
+                    outlet.send(payload, (self._origin + pts) % 2**32, marker=False)
+            except ConnectionError:
+                sending.set_result(None)
+
+        pulse().join(beat)
+        try:
+            while not sending.done():
+                await self._mind_losses()
+                await asyncio.wait([sending], timeout=REPORTS_EVERY * FRAME_S)
+        finally:
+            pulse().leave(beat)
+
+    def _early_s(self) -> float:
+        """Seconds until the next frame is due; what is late beyond CATCH_UP frames has been left out."""
+        if self._start_s is None:
+            self._start_s = math.ceil(self._now() / FRAME_S) * FRAME_S
+        early_s = self._start_s + self._frame * FRAME_S - self._now()
+        behind = int(-early_s / FRAME_S)
+        if behind > CATCH_UP:
+            self.skipped += behind
+            self._frame += behind
+            self._rebased.append((self.asked, self._frame * FRAME))
+        return early_s
+
+    def _next_packet(self) -> tuple[bytes, int]:
+        """The next 20 ms, encoded, and their pts."""
         try:
             payload = self._encode(self._next_sound())
         except Exception:
@@ -140,23 +201,7 @@ class VoiceTrack(MediaStreamTrack):
                 self._on_packet(payload, pts)
             except Exception:
                 self._complain("the listener")
-        packet = av.Packet(payload)
-        packet.pts = pts
-        packet.time_base = TIME_BASE
-        return packet
-
-    async def _wait(self) -> None:
-        if self._start_s is None:
-            self._start_s = math.ceil(self._now() / FRAME_S) * FRAME_S
-        early = self._start_s + self._frame * FRAME_S - self._now()
-        if early > 0:
-            await self._sleep(early)
-            return
-        behind = int(-early / FRAME_S)
-        if behind > CATCH_UP:
-            self.skipped += behind
-            self._frame += behind
-            self._rebased.append((self.asked, self._frame * FRAME))
+        return payload, pts
 
     # ------------------------------------------------------------------ sound
 
@@ -201,10 +246,12 @@ class VoiceTrack(MediaStreamTrack):
             fitted[count : count + ramp] = int(fitted[count - 1]) * np.linspace(1, 0, ramp)
         return fitted
 
-    async def _mind_losses(self, sender: RTCRtpSender) -> None:
+    async def _mind_losses(self) -> None:
         """Redundancy for a client that loses packets, and for nobody else: it is a third of the encoding."""
+        if self._sender is None:
+            return
         try:
-            lost = await reported_loss(sender)
+            lost = await reported_loss(self._sender)
             if lost >= LOSSY:
                 if not self.protected:
                     self._encoder.protect(True)

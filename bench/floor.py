@@ -14,6 +14,7 @@ import numpy as np
 
 from bench import corpus
 from bench.corpus import Over, Part
+from bench.phrases import coded, voice_begins_ms
 from bench.timeline import Line, Models
 from pipeline import events as ev
 from pipeline.audio import MIC_RATE
@@ -133,8 +134,10 @@ async def _over_reply(line: Line, over: Over) -> dict[str, Any]:
     await line.say(corpus.spoken("what is a cache", "rms"), "what is a cache")
     assert await line.until(lambda: bool(line.of(ev.AudioStarted, after_ms=asked)), 5_000), "it is answered"
     await line.wait(over.after_ms)
-    begun = await line.say(over.sound, over.text)
-    ended = begun + 1000 * len(over.sound) // MIC_RATE
+    sound = coded(over.sound)
+    begun = await line.say(sound, over.text)
+    ended = begun + 1000 * len(sound) // MIC_RATE
+    voice_ms = begun + int(voice_begins_ms(sound)) if over.text else begun
     await line.wait(1_500)
     lost = line.of(ev.ReplyDone, after_ms=begun)
     cut = [seen for seen in lost if seen.event.status == "cancelled"]
@@ -144,7 +147,7 @@ async def _over_reply(line: Line, over: Over) -> dict[str, Any]:
         "ms": ended - begun,
         "after_ms": over.after_ms,
         "lost": bool(cut),
-        "silent_ms": _last_above(line, begun, cut[0].at_ms + 100) - begun if cut else None,
+        "silent_ms": _last_above(line, begun, cut[0].at_ms + 100) - voice_ms if cut else None,
         "ducked": any(seen.event.ducked for seen in line.of(ev.FloorChanged, after_ms=begun)),
         "answered": await _answered(line, begun) if cut else None,
         "resumed_ms": None if cut else _resumed_ms(line, ended, before_db),
@@ -269,6 +272,7 @@ def _barge_ins(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "missed": sum(not row["lost"] for row in rows),
         "missed_by_kind": _by_kind(row["kind"] for row in rows if not row["lost"]),
         "silent_median_ms": statistics.median(silent) if silent else None,
+        "silent_p95_ms": round(float(np.percentile(silent, 95))) if silent else None,
         "silent_max_ms": max(silent, default=None),
         "rows": rows,
     }

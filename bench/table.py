@@ -94,8 +94,8 @@ def _floor(of: Figures) -> Iterator[Row]:
         if name in of:
             own = of[name]
             yield (
-                f"missed {name}, of {own['n']}, half of them quiet; silent median / most",
-                f"{own['missed']} (silent after {own['silent_median_ms']} / {own['silent_max_ms']} ms)",
+                f"missed {name}, of {own['n']}, half of them quiet; silent median / p95",
+                f"{own['missed']} (silent after {own['silent_median_ms']:.0f} / {own['silent_p95_ms']} ms)",
                 "0",
             )
     own = of["own echo at -20 dB"]

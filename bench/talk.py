@@ -14,13 +14,13 @@ import aiohttp
 import numpy as np
 
 from bench.answerer import OWN, ZERO, Answerer
-from bench.caller import Caller
-from bench.phrases import flite, last_voiced_ms, silence
+from bench.caller import AUDIBLE, Caller
+from bench.corpus import INTERRUPTIONS
+from bench.phrases import flite, last_voiced_ms, silence, voice_begins_ms
 
 VOICES = ("rms", "slt", "kal", "awb")
 QUESTION = "what is a cache"
 ANSWER = "i have worked as a software engineer for seven years and my last project was an online store"
-INTERRUPTION = "wait i have another question about that"
 SETTLE_MS = 1_000
 DUCKED_DB = 12.0
 LOSSES = (0.0, 0.01, 0.05)
@@ -47,20 +47,20 @@ async def answers(caller: Caller, sounds: list[np.ndarray], after_ms: int = 2_50
 
 
 async def barge_ins(
-    caller: Caller, count: int, question: np.ndarray, over: np.ndarray
+    caller: Caller, question: np.ndarray, overs: list[np.ndarray]
 ) -> tuple[list[float], list[float]]:
-    """ms from the first voiced sample over a reply to its last audible packet; and to the first that is
-    12 dB below what the reply was."""
+    """ms from the first word's first voiced sample over a reply to its last audible packet; and to the first
+    that is 12 dB below what the reply was."""
     silent, ducked = [], []
-    for index in range(count):
+    for index, over in enumerate(overs):
         caller.say(silence(SETTLE_MS))
         caller.say(question)
-        caller.say(silence(2_000 + 37 * index))  # not always at the same place in a word
+        caller.say(silence(2_000 + 37 * (index % 8)))  # not always at the same place in a word
         first = caller.say(over)
         caller.say(silence(60))
         await caller.sent()
-        began = caller.sent_at(first, 0)
-        before = [level for at, level in caller.heard if began - 0.3 <= at < began]
+        began = caller.sent_at(first, voice_begins_ms(over))
+        before = [level for at, level in caller.heard if -0.3 <= at - caller.sent_at(first, 0) < 0]
         during = caller.audible(began, began + len(over) / 16_000)
         lower = statistics.median(before) * 10 ** (-DUCKED_DB / 20) if before else 0.0
         after = [(at, level) for at, level in caller.heard if at > began]
@@ -70,7 +70,7 @@ async def barge_ins(
             for index in range(max(0, stays))
             if max(level for _, level in after[index : index + STAYS_DOWN]) <= lower
         ]
-        spoke = bool(caller.audible(began - 0.1, began))
+        spoke = bool(before) and max(before) > AUDIBLE
         silent.append(1000 * (during[-1] - began) if spoke and during else float("nan"))
         ducked.append(1000 * (fallen[0] - began) if spoke and fallen else float("nan"))
         caller.say(silence(500))
@@ -127,12 +127,11 @@ async def zero(count: int = 24) -> dict[str, Any]:
             row = {**figures(waits), "patience_ms": round(statistics.median(patience))}
             table[f"v2v, {loss:.0%} lost" if loss else "v2v"] = row
         async with Caller(server.url, CHAT) as caller:
-            silent, ducked = [], []
-            for voice in VOICES:
-                over = flite(INTERRUPTION, voice)
-                found_silent, found_ducked = await barge_ins(caller, max(1, count // 4), questions[0], over)
-                silent += found_silent
-                ducked += found_ducked
+            overs = [
+                flite(INTERRUPTIONS[index // len(VOICES) % len(INTERRUPTIONS)], VOICES[index % len(VOICES)])
+                for index in range(count)
+            ]
+            silent, ducked = await barge_ins(caller, questions[0], overs)
         table["barge-in"], table["ducked by 12 dB"] = figures(silent), figures(ducked)
     return table
 

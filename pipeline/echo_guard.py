@@ -40,6 +40,8 @@ LEAD = MIC_RATE * 10 // 1000  # samples that the filter looks ahead of the delay
 MOVED = MIC_RATE * 8 // 1000  # samples earlier than expected: the echo leaves the filter's span
 REACH = MIC_RATE * 60 // 1000  # samples later: likewise
 PRACTICE = 40  # chunks already heard that a new filter learns from
+EARLIER = 0.2  # of the sound under test, at least, must have been played before it, to judge by that:
+UNHEARD = 0.05  # less than so much of what the echo would have been came back, so it is none
 
 BANDS_HZ = (100, 200, 300, 400, 510, 630, 770, 920, 1080, 1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700,
             4400, 5300, 6400, 7900)  # fmt: skip  # Bark
@@ -77,6 +79,10 @@ def band_power(samples: np.ndarray) -> np.ndarray:
     spectrum = np.fft.rfft(samples * WINDOW)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     return np.add.reduceat(power, EDGES)[:-1] / WIDTHS
+
+
+def _energy(samples: np.ndarray) -> float:
+    return float(samples @ samples)
 
 
 class EchoGuard:
@@ -145,9 +151,10 @@ class EchoGuard:
             return
         self._pending.append((at, samples))
         self._sounds_until = self._now + LINGERS
-        if not self.found and int(samples[::7].max()) > LOUD:
+        if int(samples[::7].max()) > LOUD:
             self._loud_unheard += 1
-            self._apart = self._apart or self._loud_unheard >= TOLD_APART
+            if self._loud_unheard >= TOLD_APART:
+                self._apart, self._filter = True, None
 
     def clean(self, samples: np.ndarray) -> np.ndarray:
         """20 ms of microphone, int16 (320,), without the echo in it."""
@@ -228,7 +235,10 @@ class EchoGuard:
             self._evidence = found.evidence + (self._evidence if agrees else 0.0)
             self._candidate = found
             if agrees and self._evidence >= PROOF:
-                self._begin(found)
+                if self._was_silent_before(found):
+                    self._candidate, self._apart = None, True
+                else:
+                    self._begin(found)
         if self._filter is None and self._active >= URGENT:
             self._apart = self._candidate is None
 
@@ -239,6 +249,26 @@ class EchoGuard:
         if not far.any():
             return None
         return match(near, far)
+
+    def _was_silent_before(self, found: Match) -> bool:
+        """Whether the microphone did not hear, just before this burst, what it would then have had to.
+
+        Two voices may look alike for a while, the more so if they are one: a person in a headset who talks
+        over a reply is known by the silence before."""
+        end = self._heard.end
+        begin, earliest = end - (self._active + self._pause + 1) * MIC_CHUNK, end - NEAR - MIC_RATE
+        shift = self._played.end - end - found.delay
+        if begin <= earliest:
+            return False
+        before, during = (
+            (
+                _energy(self._heard.piece(since, until)),
+                _energy(self._played.piece(since + shift, until + shift)),
+            )
+            for since, until in ((earliest, begin), (begin, end))
+        )
+        told = before[1] >= EARLIER * during[1]
+        return told and before[0] * during[1] < UNHEARD * during[0] * before[1]
 
     def _begin(self, found: Match) -> None:
         """There is an echo: learn it from what is there already."""

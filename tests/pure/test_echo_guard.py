@@ -16,10 +16,14 @@ SAID = "Tell me about a project that you are proud of and what your own part in 
 OVER = "no wait i have a question about the salary"
 
 
+def played_by(voice: str) -> np.ndarray:
+    resampler = Resampler(MIC_RATE, VOICE_RATE)
+    return np.concatenate([resampler.push(sounds.speech(SAID, voice)), resampler.flush()])
+
+
 @pytest.fixture(scope="module")
 def reply() -> np.ndarray:
-    resampler = Resampler(MIC_RATE, VOICE_RATE)
-    return np.concatenate([resampler.push(sounds.speech(SAID, "slt")), resampler.flush()])
+    return played_by("slt")
 
 
 def through(
@@ -70,6 +74,31 @@ def test_in_a_headset_the_sound_is_not_touched(reply: np.ndarray) -> None:
     heard, cleaned = through(guard, reply, None, said)
     assert not guard.found
     assert np.array_equal(heard, cleaned)
+
+
+@pytest.mark.parametrize(
+    ("voice", "at_ms", "words"),
+    [("rms", 1500, "wait i have another question"), ("awb", 2300, "no that is not what i meant")],
+)
+def test_a_voice_just_like_the_agents_is_not_taken_for_its_echo(voice: str, at_ms: int, words: str) -> None:
+    guard = EchoGuard()
+    said = np.concatenate([sounds.silence(at_ms), sounds.speech(words, voice)])
+    heard, cleaned = through(guard, played_by(voice), None, said)
+    assert not guard.found
+    assert np.array_equal(heard, cleaned)
+
+
+def test_an_echo_that_is_gone_is_forgotten_while_the_agent_speaks(reply: np.ndarray) -> None:
+    guard, room = EchoGuard(), Room(-12, 120)
+    found = []
+    for index in range(150):
+        piece = reply[index * VOICE_CHUNK : (index + 1) * VOICE_CHUNK]
+        echo = room.hear(piece)
+        guard.clean(echo if index < 75 else np.zeros(MIC_CHUNK, np.int16))  # then a headset is plugged in
+        found.append(guard.found)
+        guard.played(piece, VOICE_CHUNK)
+    assert found[74]
+    assert not found[-1]
 
 
 def test_with_nothing_played_the_chunk_itself_comes_back() -> None:

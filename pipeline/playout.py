@@ -58,6 +58,7 @@ class Playout:
         self.position = 0  # samples read
         self.finished = False  # no more will be written
         self.held = False
+        self._sent = 0  # samples handed out ahead
         self._dry = True  # nothing before the next sample
         self._gain = 1.0  # where the fade is now
         self._target = 1.0
@@ -101,6 +102,16 @@ class Playout:
 
     def finish(self) -> None:
         self.finished = True
+
+    def ahead(self) -> np.ndarray:
+        """What has been written and not been handed out here before, int16 (n,).
+
+        For a listener who keeps it until it is time: `read` remains the clock of what is heard, and what has
+        left can neither be softened nor held."""
+        if self.held:
+            return self._samples[:0]
+        start, self._sent = self._sent, max(self._sent, self.written)
+        return self._samples[start : self.written].copy()
 
     @property
     def room(self) -> bool:
@@ -172,10 +183,14 @@ class Playout:
 
     def duck(self, db: float) -> None:
         """Fades down within 20 ms, and goes on."""
+        if self._sent:
+            return
         self._target = 10 ** (db / 20)
 
     def hold(self) -> None:
         """Fades out within 20 ms and stands still; nothing is lost."""
+        if self._sent:
+            return
         self.held = True
         self._target = 0.0
         if self.position == 0:

@@ -175,7 +175,16 @@ def test_interrupt_words(language: str, text: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_language_can_say_what_the_session_needs(code: str) -> None:
-    for key in ("not_caught", "nudge", "goodbye", "take_your_time", "one_moment", "apology", "time_up"):
+    for key in (
+        "not_caught",
+        "nudge",
+        "goodbye",
+        "take_your_time",
+        "one_moment",
+        "apology",
+        "time_up",
+        "back",
+    ):
         assert all(line.strip() for line in say(key, code))
         assert say(key, code)
     with pytest.raises(KeyError):

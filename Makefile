@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench setup clean
+.PHONY: run test check bench cert setup clean
 
 run: $(VENV)/.run
 	@$(BIN)/python -m server $(ARGS)
@@ -19,6 +19,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m bench $(ARGS)
+
+# A self-signed certificate in certs/, for trying out TLS: make cert ARGS="--name viva.local"
+cert: $(VENV)/.run
+	@$(BIN)/python -m server --make-cert certs $(ARGS)
 
 setup: $(VENV)/.run
 

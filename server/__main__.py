@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import logging
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from dotenv import load_dotenv
@@ -33,22 +33,32 @@ class Options(argparse.ArgumentParser):
 def options() -> Options:
     parser = Options(prog="viva", description="Talk with an AI that listens, thinks and answers in a voice.")
     parser.add_argument("--config", metavar="PATH", help="settings (else VIVA_CONFIG, else ./config.toml)")
-    parser.add_argument("--host", help="loopback address to listen on (server.host)")
+    parser.add_argument("--host", help="address to listen on; if others reach it, with a key (server.host)")
     parser.add_argument("--port", type=int, help="port to listen on, 0: any free one (server.port)")
+    parser.add_argument("--open", action="store_true", help="let in whoever reaches the port (auth.open)")
+    parser.add_argument(
+        "--make-cert", metavar="DIR", type=Path, help="make a self-signed certificate and exit"
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="with --make-cert: a further host name of this machine",
+    )
     parser.add_argument("--check", action="store_true", help="try every stage once, with sound, and exit")
     parser.add_argument("--version", action="version", version=f"viva {__version__}")
     return parser
 
 
-def configure(argv: Sequence[str] | None) -> tuple[Config, bool]:
-    """(settings, whether to check only). Raises ConfigError."""
-    given = options().parse_args(argv)
+def configure(given: argparse.Namespace) -> Config:
+    """The settings. Raises ConfigError."""
     load_dotenv(".env")  # does not override what is set
     config = load(given.config)
     server = config.server.model_dump()
     server |= {key: value for key in ("host", "port") if (value := getattr(given, key)) is not None}
+    auth = config.auth.model_copy(update={"open": config.auth.open or given.open})
     try:
-        return replace(config, server=ServerSettings.model_validate(server)), given.check
+        return replace(config, server=ServerSettings.model_validate(server), auth=auth)
     except ValueError:
         raise ConfigError(f"--port {given.port}: a port is 0 to 65535") from None
 
@@ -56,20 +66,23 @@ def configure(argv: Sequence[str] | None) -> tuple[Config, bool]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 ended as asked, 1 a check failed, 2 wrongly started."""
     try:
-        config, check_only = configure(argv)
+        given = options().parse_args(argv)
+        if given.make_cert:
+            return make_cert(given.make_cert, given.name)
+        config = configure(given)
         logging.basicConfig(
             level=config.server.log_level.upper(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
         )
         for chatty in ("aioice", "aiortc", "aiohttp.access", "httpx", "openai", "faster_whisper"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        if check_only:
+        if given.check:
             logging.getLogger().setLevel(logging.WARNING)  # its own lines say it all
             from server.check import check
 
             return asyncio.run(check(config))
-        from server.guard import refuse_open_door
+        from server.auth import refuse_open_door
 
-        refuse_open_door(config.server.host)
+        refuse_open_door(config)
         return asyncio.run(serve(config))
     except ConfigError as error:
         print(f"viva: {error}", file=sys.stderr)
@@ -78,32 +91,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def make_cert(folder: Path, names: Sequence[str]) -> int:
+    """Writes a certificate and says how it is used. Raises ConfigError."""
+    from server.self_signed import make_certificate
+
+    certificate, key = make_certificate(folder, names)
+    print(f"{certificate} and {key} are written; in config.toml:")
+    print(f'\n[tls]\ncertificate = "{certificate}"\nkey = "{key}"')
+    return 0
+
+
 async def serve(config: Config, engines: Engines | None = None) -> int:
     """Serves until SIGTERM or SIGINT; then lets calls end, at most `drain_s` long, or until a second one.
 
     `engines`: instead of what the configuration names."""
-    from aiohttp import web
-
     from server.app import application
     from server.engines import STAGES, WORDS, Engines
     from server.guard import Guard
+    from server.listening import Listening
     from server.signaling import MediaWorker
 
     engines = engines or Engines(config.pipeline)
     worker = MediaWorker(config, engines)
-    guard = Guard(config.server.allowed_hosts, config.server.allowed_origins)
-    runner = web.AppRunner(application(config, engines, worker, guard), access_log=None)
-    await runner.setup()
+    settings = config.server
+    guard = Guard(settings.allowed_hosts, settings.allowed_origins, hsts_s=config.tls.hsts_s)
+    listening = Listening(application(config, engines, worker, guard), config, guard)
     try:
-        await _listen(web.TCPSite(runner, config.server.host, config.server.port), config.server)
-        host, port = runner.addresses[0][:2]
-        guard.listen_on(port)
-        print(f"Viva {__version__} at http://{f'[{host}]' if ':' in host else host}:{port}")
+        await listening.start()
+        print(f"Viva {__version__} at {listening.url}")
         for stage in STAGES:
             chosen = engines.stages[stage].chosen
             print(f"  {WORDS[stage]:6} {chosen.name}: {chosen.provider.detail} ({chosen.why})")
+        if door := _door(config):
+            print(f"  door   {door}")
         sys.stdout.flush()
         stop = _signals()
+        if listening.certificate is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, listening.certificate.reload)
         engines.start()
         await stop.get()
         draining = asyncio.create_task(worker.drain(config.server.drain_s), name="drain")
@@ -118,19 +142,22 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
         await asyncio.gather(draining, impatient, return_exceptions=True)
     finally:
         await engines.close()
-        await runner.cleanup()
+        await listening.close()
     return 0
 
 
-async def _listen(site: object, server: ServerSettings) -> None:
-    try:
-        await site.start()  # type: ignore[attr-defined]
-    except OSError as error:
-        why = {
-            errno.EADDRINUSE: "is in use: stop what listens there, or choose another with --port",
-            errno.EACCES: "needs more rights: choose one above 1023 with --port",
-        }.get(error.errno or 0, f"cannot be listened on ({error.strerror or error})")
-        raise ConfigError(f"port {server.port} of {server.host} {why}") from None
+def _door(config: Config) -> str:
+    """Who is let in, in a line; "" where that is this machine alone."""
+    from server.address import is_loopback
+    from server.auth import is_open
+
+    if is_open(config):
+        return "" if is_loopback(config.server.host) else "anybody who reaches it is let in (auth.open)"
+    who = [key.label for key in config.keys]
+    who += [f"users of {config.auth.user_header}"] if config.auth.user_header else []
+    who += [f"users of {config.auth.oidc_issuer}"] if config.auth.oidc_issuer else []
+    note = "" if config.signing else "; client secrets end with this process (VIVA_SIGNING_SECRET keeps them)"
+    return f"asks for a key: {', '.join(who)}{note}"
 
 
 def _signals() -> asyncio.Queue[int]:

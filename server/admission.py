@@ -14,11 +14,13 @@ from aiohttp import hdrs, web
 
 from server.auth import Auth
 from server.config import Config
+from server.connections import Connections
 from server.grant import OPEN, Grant
 from server.guard import Handler
 from server.limits import PerMinute
 from server.workers import TooMany
 
+CONNECTIONS: web.AppKey[Connections] = web.AppKey("connections", Connections)
 GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
 CALLS = "/v1/realtime/calls"
 SOCKET = "/v1/realtime"

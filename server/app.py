@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from server.about import about
-from server.admission import CALLS, CLIENT_SECRETS, admit, granted
+from server.address import networks
+from server.admission import CALLS, CLIENT_SECRETS, CONNECTIONS, admit, granted
 from server.answers import Refused, refuse_in_json
 from server.auth import Auth
 from server.config import Config
+from server.connections import Connections
 from server.engines import Engines
 from server.guard import Guard
 from server.issuing import issue
@@ -158,9 +161,12 @@ def application(
 ) -> web.Application:
     """Everything behind the socket."""
     auth = Auth(config)
+    connections = Connections(config.limits, networks(config.server.trusted_proxies), time.monotonic)
     app = web.Application(
-        middlewares=[refuse_in_json(guard), admit(config, auth)], client_max_size=BODY_BYTES
+        middlewares=[connections.middleware, refuse_in_json(guard), admit(config, auth)],
+        client_max_size=BODY_BYTES,
     )
+    app[CONNECTIONS] = connections
     app.on_response_prepare.append(guard.add_headers)
     Routes(config, engines, workers, auth, page or page_folder()).add_to(app)
     return app

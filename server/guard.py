@@ -1,29 +1,27 @@
 """Who may talk to the server at all, and what a browser may do with its answers.
 
-Until there are accounts, whoever reaches the port is trusted, so only this machine may reach it; and a page
-of another site must not reach it through the browser of a person who is on this machine. DNS rebinding
-gives such a page our address under its own name (Host tells), a form or `fetch` needs no permission to send
-(Origin tells).
+A page of another site must not reach the server through the browser of a person who may: whose machine it
+is, or whom a proxy vouches for. DNS rebinding gives such a page our address under its own name (Host tells),
+a form, `fetch` or a WebSocket needs no permission to send (Origin tells).
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
-
-from pipeline.errors import ConfigError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 HEADERS = {
-    # Everything from here and nothing in line, but style attributes: the face is drawn with them.
+    # Everything from here and nothing in line.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
         "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self'; connect-src 'self'; "
         "worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
@@ -38,43 +36,47 @@ HEADERS = {
 CROSS_ORIGIN_HEADERS = "authorization, content-type, x-openai-agents-sdk"
 
 
-def refuse_open_door(host: str) -> None:
-    """Raises ConfigError when `host` would let other machines in."""
-    if host == "localhost":
-        return
-    try:
-        if ipaddress.ip_address(host.strip("[]")).is_loopback:
-            return
-    except ValueError:
-        pass
-    raise ConfigError(
-        f'server.host = "{host}": other machines could reach it, and there is no log-in yet; '
-        "use 127.0.0.1 (from elsewhere, tunnel to it: ssh -L 8080:127.0.0.1:8080)"
-    )
-
-
 class Guard:
     """Knows the names under which this server may be addressed.
 
     Args:
         hosts, origins: further ones that the configuration allows, e.g. "viva.example",
             "https://viva.example".
+        hsts_s: how long browsers shall insist on https; 0: that is not said.
     """
 
-    def __init__(self, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = (), *, hsts_s: int = 0
+    ) -> None:
+        self._hsts_s = hsts_s
+        self._any_address_at = ""  # a port at which any address of ours will do as a name
         self._extra_hosts = frozenset(host.lower() for host in hosts)
         self._extra_origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self._hosts = self._extra_hosts
 
-    def listen_on(self, port: int) -> None:
-        """The port that was bound; before, only what the configuration allows is let in."""
+    def listen_on(self, port: int, *, others: bool = False) -> None:
+        """The port that was bound; before, only what the configuration allows is let in.
+
+        Args: others: other machines may come too, by an address: that is no name that a site could give us.
+        """
         local = {f"{name}:{port}" for name in LOOPBACK_NAMES}
-        if port == 80:
+        if port in (80, 443):
             local |= set(LOOPBACK_NAMES)
         self._hosts = self._extra_hosts | local
+        self._any_address_at = str(port) if others else ""
 
     def knows_host(self, host: str) -> bool:
-        return host.lower() in self._hosts
+        return host.lower() in self._hosts or self._is_address(host)
+
+    def _is_address(self, host: str) -> bool:
+        match = re.fullmatch(r"\[([0-9a-fA-F:.]+)\]:(\d+)|([0-9.]+):(\d+)", host)
+        if not match or not self._any_address_at or (match[2] or match[4]) != self._any_address_at:
+            return False
+        try:
+            ipaddress.ip_address(match[1] or match[3])
+        except ValueError:
+            return False
+        return True
 
     def knows_origin(self, origin: str) -> bool:
         if origin.lower() in self._extra_origins:
@@ -98,6 +100,9 @@ class Guard:
         """For aiohttp's on_response_prepare: every answer has them, errors too."""
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        response.headers["Server"] = "viva"  # its parts and their versions are nobody's business
+        if self._hsts_s:
+            response.headers["Strict-Transport-Security"] = f"max-age={self._hsts_s}"
         origin = request.headers.get("Origin")
         if origin and self.is_foreign_site(origin):
             response.headers["Access-Control-Allow-Origin"] = origin

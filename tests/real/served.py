@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import psutil
-from aiohttp import web
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -28,6 +27,7 @@ from server.config import Config, ServerSettings
 from server.ending import begin_nothing_after_close
 from server.engines import Engines
 from server.guard import Guard
+from server.listening import Listening
 from server.signaling import MediaWorker
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Ears, Mind, Voice
@@ -71,9 +71,16 @@ async def served(
     settings: Settings | None = None,
     call: Json | None = None,
     embedded: bool = False,
+    door: dict[str, Any] | None = None,
     **server: Any,
 ) -> AsyncIterator[Served]:
-    """Args: embedded: with the providers that a machine without any key has, in place of fake ones."""
+    """The server as `python -m server` runs it, on a port of its own.
+
+    Args:
+        embedded: with the providers that a machine without any key has, in place of fake ones.
+        door: auth, limits, tls, keys, signing of the `Config`.
+        server: its ServerSettings.
+    """
     chosen = [
         Chosen("stt", "fake", "for a test", ears or Ears([])),
         Chosen("llm", "fake", "for a test", mind or Mind(["Hello there."])),
@@ -84,24 +91,22 @@ async def served(
         CallSettings(**{"mode": "chat", **(call or {})}),
         settings or Settings(),
         None,
+        **(door or {}),
     )
     engines = Engines(config.pipeline, () if embedded else chosen)
     worker = MediaWorker(config, engines)
     guard = Guard(config.server.allowed_hosts, config.server.allowed_origins)
-    runner = web.AppRunner(application(config, engines, worker, guard, page))
-    await runner.setup()
+    listening = Listening(application(config, engines, worker, guard, page), config, guard)
     engines.start()
     await engines.loaded()
     await engines.parts()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
-        guard.listen_on(port)
+        await listening.start()
         async with aiohttp.ClientSession() as http:
-            yield Served(f"http://127.0.0.1:{port}", port, worker, engines, http)
+            yield Served(listening.url, listening.port, worker, engines, http)
     finally:
         await worker.drain(0)
-        await runner.cleanup()
+        await listening.close()
         await engines.close()
 
 

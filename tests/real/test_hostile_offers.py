@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from server.door import LimitSettings
 from tests.hostile.offers import OFFERS
 from tests.hostile.shapes import SHAPES, text
 from tests.real.served import CALLS, Served, served, udp_sockets, until
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.real
 SDP = {"Content-Type": "application/sdp"}
 REFUSALS = {400, 413, 415}
 EXAMPLES = 150
+UNLIMITED = {"limits": LimitSettings(offers_per_minute=0)}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="module")
 def server(runner: asyncio.Runner) -> Iterator[Served]:
     stack = AsyncExitStack()
-    yield runner.run(stack.enter_async_context(served(max_calls=4)))
+    yield runner.run(stack.enter_async_context(served(max_calls=4, door=UNLIMITED)))
     runner.run(stack.aclose())
 
 

@@ -121,7 +121,7 @@ class ClientSecrets:
                     audience=AUDIENCE,
                     options={"require": ["exp", "jti"], "verify_exp": False, "verify_iat": False},
                 )
-            except jwt.InvalidTokenError:
+            except (jwt.InvalidTokenError, UnicodeError):
                 continue
             if claims["exp"] <= self._now():
                 raise SecretRefused("expired_client_secret", "the client secret has expired; ask for another")

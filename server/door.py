@@ -15,7 +15,6 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 class AuthSettings(Section):
     open: bool = False  # let in whoever reaches the port; on loopback, without any key, that is so anyway
     secret_s: int = Field(600, ge=10, le=7200)  # a client secret's life, where its maker says none
-    log_in_s: int = Field(7200, ge=10, le=7200)  # of the one that the page gets for a key
     single_use: bool = False  # every client secret opens one call only
     user_header: str = ""  # in which a trusted proxy names the user, e.g. "X-Forwarded-User"; "": none
     roles_header: str = ""  # and their roles, with commas between

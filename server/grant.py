@@ -68,8 +68,7 @@ class Grant:
         fixed = dict(leaves(self.baked))
         kept: Json = {}
         for place, value in leaves(session, free=True):
-            inside = [path for path in fixed if path == place or path.startswith(f"{place}.")]
-            if inside or ALSO.get(place) in fixed:
+            if any(_overlap(place, path) for path in fixed) or ALSO.get(place) in fixed:
                 if not _says_nothing(value) and fixed.get(place, _NOT_FIXED) != value:
                     raise CallError(
                         "locked_field",
@@ -139,6 +138,10 @@ def hidden(session: Json) -> Json:
     if "rubric" in (session.get("viva") or {}):
         out["viva"] = {key: value for key, value in session["viva"].items() if key != "rubric"}
     return out
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _says_nothing(value: Any) -> bool:

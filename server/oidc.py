@@ -56,7 +56,7 @@ class Issuer:
         settings = self._settings
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, UnicodeError):
             raise TokenRefused("the token is no JSON Web Token") from None
         if header.get("alg") not in settings.oidc_algorithms:
             raise TokenRefused("the token is signed by an algorithm that is not taken here")

@@ -195,7 +195,7 @@ export class App {
 
   #lost(fault) {
     const attempt = this.model.link === 'up' ? 1 : this.model.attempt + 1;
-    const again = !['rejected', 'offline'].includes(fault.kind) && attempt <= RETRIES;
+    const again = !['rejected', 'locked', 'offline'].includes(fault.kind) && attempt <= RETRIES;
     this.#quality({ level: 0 });
     this.dispatch({ type: 'page.lost', fault, attempt: again ? attempt : 0 });
     clearTimeout(this.timers.retry);

@@ -29,6 +29,7 @@ const FAULTS = {
   busy: (m) => ({ title: 'Every line is taken', text: `This server talks with as many people as it can at the moment.${m.attempt ? ` The page tries again${m.fault.retryAfterS ? ` every ${m.fault.retryAfterS} s` : ''}, attempt ${m.attempt}.` : ' Please try again later.'}` }),
   offline: () => ({ title: 'No network', text: 'The browser finds no way out of this machine, not even to itself: is the Wi-Fi off, or does a privacy extension block WebRTC? Any network will do, it needs no internet.' }),
   timeout: (m) => ({ title: 'No sound gets through', text: `The server answered, but its sound does not arrive: a firewall may block UDP.${retrying(m)}` }),
+  locked: () => ({ title: 'Your log-in has run out', text: 'End here, and the page asks you to log in again. What was said stays on this page until then.' }),
   rejected: (m) => ({ title: 'The server refused the call', text: m.fault.message }),
 };
 

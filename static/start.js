@@ -1,6 +1,8 @@
 // The start page, built from what the server says it can do (GET /v1/viva/about).
 
+import { send } from './access.js';
 import { Face } from './face.js';
+import { LogIn } from './login.js';
 import { PERSONAS } from './face/personas.js';
 
 const $ = (id) => document.getElementById(id);
@@ -19,7 +21,10 @@ const option = (value, text, language) => Object.assign(make('option', '', text)
 
 export class StartPage {
   /** @param {Settings} settings  @param {() => void} onAbout  called whenever more is known */
-  constructor(settings, onAbout) { Object.assign(this, { settings, onAbout, about: null }); }
+  constructor(settings, onAbout) {
+    Object.assign(this, { settings, onAbout, about: null, locked: false });
+    this.logIn = new LogIn(() => this.load());
+  }
 
   /** Asks the server until everything is ready; a newer round ends an older one. */
   async load() {
@@ -27,6 +32,8 @@ export class StartPage {
     while (round === this.round) {
       const about = await this.#ask();
       if (round !== this.round) return;
+      if (this.locked) { this.logIn.show(); return; }
+      if (about) this.logIn.hide();
       $('server-gone').hidden = about !== null;
       if (about) this.#show(about); else $('server-gone').textContent = 'The server does not answer. The page tries again every few seconds.';
       this.#button();
@@ -51,7 +58,8 @@ export class StartPage {
 
   async #ask() {
     try {
-      const response = await fetch('/v1/viva/about', { cache: 'no-store' });
+      const response = await send('/v1/viva/about', { cache: 'no-store' });
+      this.locked = response.status === 401;
       return response.ok ? await response.json() : null;
     } catch {
       return null;

@@ -14,13 +14,12 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from server.guard import HEADERS
+
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
 # What the product's server sends with every page.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
-    "img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
-)
+CONTENT_SECURITY_POLICY = HEADERS["Content-Security-Policy"]
 
 
 def chromium_arguments(microphone: Path | None = None, *, ask: bool = False) -> list[str]:

@@ -2,8 +2,8 @@
 
     python -m bench [--only talk,delays,...] [--quick]
 
-Real time for talk, delays, media and ears, virtual time for floor. A machine that does other things at the
-same time shows in the first lines of the table: its load before and after each part.
+Real time for all but floor, which is on virtual time. A machine that does other things at the same time shows in
+the first lines of the table: its load before and after each part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import delays, ears, floor, media, talk
+from bench import connect, delays, ears, floor, media, talk
 from bench.table import rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,6 +42,10 @@ def _start(quick: bool) -> dict[str, Any]:
     return asyncio.run(talk.start(1 if quick else 3))
 
 
+def _connect(quick: bool) -> dict[str, Any]:
+    return asyncio.run(connect.run(3 if quick else 20))
+
+
 def _delays(quick: bool) -> dict[str, Any]:
     return asyncio.run(delays.run(4 if quick else 16))
 
@@ -58,6 +62,7 @@ PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "talk": _talk,
     "embedded": _embedded,
     "start": _start,
+    "connect": _connect,
     "delays": _delays,
     "media": _media,
     "ears": _ears,

@@ -56,6 +56,13 @@ def _start(of: Figures) -> Iterator[Row]:
     yield "start: command → page served", f"{of['median_s']} s (at most {of['max_s']})", "≤ 2 s"
 
 
+def _connect(of: Figures) -> Iterator[Row]:
+    answer, call = of["offer to answer"], of["click to call"]
+    yield f"offer → answer, host candidates, median / p95, n = {answer['n']}", _ms(answer), "≤ 30 ms"
+    stages = ", ".join(f"{stage} {ms}" for stage, ms in call["stages_ms"].items())
+    yield f"click → call up in Chromium, median / p95, n = {call['n']}", f"{_ms(call)} ({stages})", "≤ 500 ms"
+
+
 def _delays(of: Figures) -> Iterator[Row]:
     one = of["one call"]
     yield f"(b) v2v median / p95, chat, complete sentence, n = {one['n']}", _ms(one), "≤ 850 / 900 ms"
@@ -149,6 +156,7 @@ PARTS = {
     "talk": _talk,
     "embedded": _embedded,
     "start": _start,
+    "connect": _connect,
     "delays": _delays,
     "floor": _floor,
     "media": _media,

@@ -25,6 +25,16 @@ MOST_BYTES = 256 * 1024  # of an answer of the issuer
 KEPT_S = 3600.0  # keys are asked for again after so long, for one that was withdrawn
 ASKED_EVERY_S = 10.0  # at most: an unknown key id may be a new key, or anybody's invention
 LEEWAY_S = 30  # clocks differ
+# What comes of an issuer that is away, or answers something else.
+UNUSABLE = (
+    aiohttp.ClientError,
+    TimeoutError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    jwt.PyJWTError,
+)
 
 
 class TokenRefused(VivaError):
@@ -91,7 +101,7 @@ class Issuer:
                 try:
                     self._keys = await self._fetch()
                     self._fetched_s = now_s
-                except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, jwt.PyJWTError) as error:
+                except UNUSABLE as error:
                     log.warning("the keys of %s cannot be had: %r", self._settings.oidc_issuer, error)
         if key_id in self._keys:
             return self._keys[key_id]
@@ -105,8 +115,8 @@ class Issuer:
             found = await _json(http, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
             if found["issuer"] != issuer:
                 raise ValueError(f"it calls itself {found['issuer']!r}")
-            _check_url(found["jwks_uri"], "its jwks_uri")
-            table = await _json(http, found["jwks_uri"])
+            _check_url(keys_url := str(found["jwks_uri"]), "its jwks_uri")
+            table = await _json(http, keys_url)
         keys = jwt.PyJWKSet.from_dict(table).keys  # passes over kinds that it does not know
         return {key.key_id or "": key for key in keys if key.public_key_use in (None, "sig")}
 

@@ -2,8 +2,8 @@
 
     python -m bench [--only talk,delays,...] [--quick]
 
-Real time for all but floor, which is on virtual time. A machine that does other things at the same time shows in
-the first lines of the table: its load before and after each part.
+Real time for all but floor, which is on virtual time. A machine that does other things at the same time shows
+in the first lines of the table: its load before and after each part.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How long it takes until one can speak: offer → answer at the server, click → call up in Chromium.
 
 Over loopback, host candidates only, one call at a time, models loaded. The first is what an HTTP client waits
-for, its own work included. The second begins with the click on "Start talking", the microphone allowed and open
-as on a second visit, and ends when the page shows that the server is there and hears it.
+for, its own work included. The second begins with the click on "Start talking", the microphone allowed and
+open as on a second visit, and ends when the page shows that the server is there and hears it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.protocol_document import own_events, own_settings, server_events
 
 Json = dict[str, Any]
 
-# Fields that the vendor's types have and an event may lack, by type. Any other must be there, if only as null,
+# Fields that the vendor's types have and an event may lack, by type. Any other must be there, be it as null,
 # since clients tell an absent key from a null one.
 MAY_LACK = {
     "AudioPCM": {"rate"},

@@ -9,6 +9,8 @@
 //   quality [{level, lossPercent, roundTripMs}]   level 0 (nothing comes) … 3 (good), every 500 ms
 //   lost [fault]      it is over without a goodbye; worded in notices.js
 
+import { send } from './access.js';
+
 const GATHER_MS = 1000;                           // ICE gathering may take longer; what is there then is sent
 const NO_PATH_MS = 3000;                          // without any interface Chromium gathers for ever, and finds nothing
 const CONNECT_MS = 12_000;
@@ -51,7 +53,7 @@ export class Call extends EventTarget {
       else this.#tell('echo', stream);
     });
     peer.addEventListener('connectionstatechange', () => { if (peer.connectionState === 'failed') this.#lose({ kind: this.wasUp ? 'dropped' : 'timeout' }); });
-    this.onPageHide = () => { if (this.location) navigator.sendBeacon(`${this.location}/hangup`); };
+    this.onPageHide = () => this.#hangUp(this.location);
     addEventListener('pagehide', this.onPageHide);
   }
 
@@ -101,7 +103,7 @@ export class Call extends EventTarget {
 
   #sender(sender) { return this.peer.getTransceivers().find((one) => one.sender === sender); }
 
-  #hangUp(location) { if (location) fetch(location, { method: 'DELETE', keepalive: true }).catch(() => {}); }    // a server that is gone has hung up
+  #hangUp(location) { if (location) send(location, { method: 'DELETE', keepalive: true }).catch(() => {}); }    // a server that is gone has hung up
 
   #tell(name, detail) { if (!this.over) this.dispatchEvent(new CustomEvent(name, { detail })); }
 
@@ -125,12 +127,13 @@ export class Call extends EventTarget {
   async #post(sdp) {
     let response;
     try {
-      response = await fetch('/v1/realtime/calls', { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
+      response = await send('/v1/realtime/calls', { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
     } catch {
       throw new CallError({ kind: 'gone', offline: !navigator.onLine });
     }
     if (response.status === 201) return response;
     if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS: Number(response.headers.get('Retry-After')) || null });
+    if (response.status === 401) throw new CallError({ kind: 'locked' });
     if (response.status >= 500) throw new CallError({ kind: 'gone' });
     const body = await response.json().catch(() => ({}));
     throw new CallError({ kind: 'rejected', message: body.error?.message ?? `The server answered ${response.status}.` });

@@ -42,9 +42,10 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# And the programs that the tests use: a browser, and a voice to speak to it.
-$(VENV)/.test: $(VENV)/.dev scripts/test-programs
+# And the programs that the tests use: a browser, a voice to speak to it, and clients from npm.
+$(VENV)/.test: $(VENV)/.dev scripts/test-programs tests/real/npm/package.json
 	@sh scripts/test-programs
+	@$(BIN)/python -m tests.real.npm_bundle
 	@touch $@
 
 clean:

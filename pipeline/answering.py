@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from pipeline import events as ev
 from pipeline import turns
 from pipeline.air import Air
-from pipeline.answers import Answer, Answers, Preparation
+from pipeline.answers import Answer, Answers, Preparation, Request
 from pipeline.dialogue import INTERRUPTED, Dialogue
-from pipeline.errors import ProviderError
+from pipeline.errors import CallError, ProviderError
 from pipeline.items import Item
 from pipeline.languages import fold
 from pipeline.listening import Utterance
@@ -22,15 +20,8 @@ from pipeline.timeline import Timeline
 
 FULL_WITHIN_S = 2.5  # how long an answer waits for the recogniser's better pass
 WORDLESS_MS = 700  # voice of that length without a word in it deserves "I didn't catch that"
+MOST_BESIDE = 8  # replies beside the conversation at a time; each is a stream at a vendor
 MURMUR_DB = -9.0  # an "mhm" is softer than an answer
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a client's request for a reply came with."""
-
-    metadata: dict[str, Any] | None
-    instructions: str | None
 
 
 class Answering:
@@ -74,7 +65,9 @@ class Answering:
         self._awaited: Utterance | None = None  # the floor's: its words are to be answered
         self._owed: dict[Utterance, asyncio.TimerHandle] = {}  # words of turns that are over, and until when
         self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
-        self._asked: Asked | None = None  # for a reply, which has not begun
+        self._asked: Request | None = None  # for a reply, which has not begun
+        self._next: Request | None = None  # likewise, behind the one on air
+        self._beside: list[Request] = []  # wait for words that are owed
         self._ended = ""  # why the turn that is answered was over
 
     # --------------------------------------------------------- the words
@@ -101,6 +94,8 @@ class Answering:
         if before is not None:
             before.cancel()
         bound_s = self._settings.turns.no_words_after_ms / 1000
+        if utterance.recorded:
+            bound_s += utterance.seconds
         if utterance.final is not None:  # only the better pass is missing
             bound_s = min(bound_s, FULL_WITHIN_S)
         loop = asyncio.get_running_loop()
@@ -130,9 +125,16 @@ class Answering:
         if timer is not None:
             timer.cancel()
         self._keep_words(utterance)
+        while self._beside and not self._owed:
+            self.beside(self._beside.pop(0))
         if self._awaited is utterance:
-            self._awaited = None
-            self._answer(utterance)
+            self._awaited = self._recording() if utterance.recorded else None
+            if self._awaited is None:
+                self._answer(utterance)
+
+    def _recording(self) -> Utterance | None:
+        """A client's recording whose words are still to come."""
+        return next((one for one in self._owed if one.recorded), None)
 
     def known(self, utterance: Utterance) -> bool:
         """Its words are as good as they will get for an answer."""
@@ -150,7 +152,7 @@ class Answering:
         asked, self._asked = self._asked, None
         self.timeline.stamp("final", self._clock())
         said = bool(fold(text, call.language))
-        if not said:
+        if not said and not utterance.recorded:
             self.forget(utterance.item_id)
         if asked is None and not (said and call.answers_by_itself):
             self._prepared.drop()
@@ -161,14 +163,14 @@ class Answering:
                 self.say("not_caught")
             return
         opening = "time_up" if self._ended == "longest" else None
-        if opening or (asked and asked.instructions):
+        if opening or (asked and (asked.patch or asked.given is not None)):
             self._prepared.drop()
         answer = self._prepared.take(text)
         self.timeline.note(prepared=answer is not None)
         if answer is None:
-            instructions = asked.instructions if asked else None
-            answer = self._answers.begin(call, said=text, instructions=instructions, opening=opening)
-        answer.metadata = asked.metadata if asked else None
+            answer = self._answers.begin(call, said=text, request=asked, opening=opening)
+        elif asked is not None:
+            answer.metadata = asked.metadata
         answer.to = utterance.item_id if said else None
         self._on_air(answer)
 
@@ -210,20 +212,58 @@ class Answering:
 
     # ------------------------------------------------------------ on air
 
-    def ask(self, metadata: dict[str, Any] | None, instructions: str | None) -> None:
+    def ask(self, request: Request) -> None:
         """A client wants a reply to what is being said, as soon as its words are known."""
-        self._asked = Asked(metadata, instructions)
+        self._asked = request
 
-    def begin(self, metadata: dict[str, Any] | None = None, instructions: str | None = None) -> None:
-        """A reply that no turn of the person's leads to."""
+    def begin(self, request: Request, opening: str | None = None) -> None:
+        """A reply that no turn of the person's leads to; it waits for the words of recordings.
+
+        `opening`: key of fixed words that come before the mind's own."""
         self.timeline.begin()
-        answer = self._answers.begin(self._call(), instructions=instructions)
-        answer.metadata = metadata
-        self._on_air(answer)
+        self._awaited = self._recording()
+        if self._awaited is not None:
+            self._asked, self._ended = request, "asked"
+            return
+        self._on_air(self._answers.begin(self._call(), request=request, opening=opening))
+
+    def follow(self, request: Request) -> bool:
+        """A reply behind the one on air. False: that one does not wait for anything of the client's."""
+        answer = self.air.answer
+        if answer is None or self._next is not None or not (answer.calls and answer.reply.thought):
+            return False
+        self._next = request
+        return True
+
+    def take_next(self) -> Request | None:
+        """What is to follow the reply that has just ended."""
+        request, self._next = self._next, None
+        return request
+
+    def beside(self, request: Request) -> None:
+        """A reply that is none of the conversation's. Raises CallError if there are too many."""
+        if len(self.air.asides) + len(self._beside) == MOST_BESIDE:
+            raise CallError("rate_limit_exceeded", f"{MOST_BESIDE} replies beside the conversation at a time")
+        if self._owed:
+            self._beside.append(request)
+        else:
+            self.air.put_aside(self._answers.begin(self._call(), request=request))
+
+    def recorded(self, utterance: Utterance, previous_id: str | None) -> None:
+        """A recording that a client adds, already on its way through the recogniser. Raises CallError."""
+        item = Item(utterance.item_id, "user", "completed", audio_ms=int(1000 * utterance.seconds))
+        previous = self._dialogue.add(item, previous_id)
+        self._emit(ev.ItemAdded(item, previous))
+        self._emit(ev.ItemDone(item, previous))
+        self._wait(utterance)
 
     def say(self, key: str) -> None:
         """Fixed words from the language's table."""
         self._on_air(self._answers.words(self._call(), key))
+
+    def speak(self, text: str) -> None:
+        """Just that text."""
+        self._on_air(self._answers.text(self._call(), text))
 
     def repeat(self, text: str) -> None:
         """Says it once more; nothing new in the history."""
@@ -265,7 +305,8 @@ class Answering:
         if answer is not None:
             item = answer.item
             self.timeline.note(interrupted_after_words=len((item.text or "").split()))
-            self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
+            if answer.speaks and item.spoken:
+                self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
             if answer.passing:
                 self.forget(item.id)
             self._measured(answer)

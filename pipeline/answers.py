@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline import modes
@@ -13,8 +13,11 @@ from pipeline.dialogue import Dialogue
 from pipeline.items import Item, new_id
 from pipeline.languages import say
 from pipeline.providers import Message, Mind, ReplyOptions, Voice
-from pipeline.reply import MindStream, Reply, Wording, fixed
+from pipeline.reply import Bounds, Reply, Wording, fixed
 from pipeline.settings import CallSettings, Settings
+from pipeline.tokens import estimate_all
+from pipeline.tool_use import MindStream, thinking
+from pipeline.toolbox import Toolbox
 
 PREPARE_BEFORE_MS = 900  # what hangs is prepared at most so long before its patience ends
 PREPARATIONS = 3  # at most so many at the first sign of a pause, in
@@ -25,6 +28,16 @@ SPARE_MS = 150  # on top of the slowest of them
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None] | None"]
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client wants of one reply; what it leaves open is as the call has it."""
+
+    patch: Mapping[str, Any] = field(default_factory=dict)  # of the call's settings
+    metadata: Mapping[str, str] | None = None
+    given: tuple[Item, ...] | None = None  # what it answers, in place of the history
+    in_conversation: bool = True  # False: it leaves nothing in the history, and does not wait for the floor
+
+
 @dataclass(slots=True)
 class Answer:
     """A reply and what the session knows about it."""
@@ -32,13 +45,29 @@ class Answer:
     reply: Reply
     task: asyncio.Task[None] | None
     response_id: str
-    item: Item
+    call: CallSettings  # as they are for this reply
+    item: Item  # what it says
     said: str | None = None  # the person's words it was prepared from
     to: str | None = None  # id of their item
-    metadata: dict[str, Any] | None = None
+    metadata: Mapping[str, str] | None = None
+    in_conversation: bool = True
+    items: list[Item] = field(default_factory=list)  # that the world has been told of: `item`, and calls
+    calls: list[Item] = field(
+        default_factory=list
+    )  # those of them that are calls, in the order of `reply.calls`
     audible: bool = False
     passing: bool = False  # said once more: leaves nothing in the history
     failures_told: int = 0
+
+    @property
+    def speaks(self) -> bool:
+        """Its words have their item."""
+        return any(item is self.item for item in self.items)
+
+    @property
+    def acted(self) -> bool:
+        """It has had effects beyond its words: tools ran, or a client has been told to run one."""
+        return bool(self.calls) or self.reply.acted
 
     def stop(self) -> None:
         """Closes its streams; what is in the playout stays."""
@@ -57,6 +86,7 @@ class Answers:
         settings: Settings,
         spawn: Spawn,
         clock: Callable[[], float],
+        toolbox: Toolbox,
         seed: int = 0,
     ) -> None:
         self._dialogue = dialogue
@@ -65,6 +95,7 @@ class Answers:
         self._settings = settings
         self._spawn = spawn
         self._clock = clock
+        self._toolbox = toolbox
         self._seed = seed  # of the conversation, for minds that vary their words by themselves
         self._rotation = 0
 
@@ -74,7 +105,7 @@ class Answers:
         *,
         said: str | None = None,
         ahead: Message | None = None,
-        instructions: str | None = None,
+        request: Request | None = None,
         opening: str | None = None,
     ) -> Answer:
         """The mind's reply to the history, starting now.
@@ -82,13 +113,13 @@ class Answers:
         Args:
             said: the person's words that it answers.
             ahead: a message that is not in the history yet.
-            instructions: in place of the call's system prompt.
+            request: what is to be otherwise than the call has it.
             opening: key of fixed words that come before the mind's own.
         """
-        system = modes.system_prompt(
-            call.mode, call.persona, call.language, call.topic, instructions or call.instructions
-        )
-        messages = self._dialogue.messages(system, self._settings.llm.history_messages)
+        request = request or Request()
+        call = call.merged(request.patch)
+        system = modes.system_prompt(call.mode, call.persona, call.language, call.topic, call.instructions)
+        messages = self._dialogue.messages(system, self._settings.llm.history_messages, request.given)
         if ahead is not None:
             messages.append(ahead)
         llm, turns = self._settings.llm, self._settings.turns
@@ -101,6 +132,8 @@ class Answers:
             max_tokens=call.max_output_tokens or usual,
             persona_name=modes.load().persona(call.mode, call.persona).name,
             seed=self._seed,
+            tools=call.tools,
+            tool_choice=call.tool_choice,
         )
         wording = Wording(
             filler=self._one_of("one_moment", call.language),
@@ -109,7 +142,11 @@ class Answers:
             apology_after_s=turns.apology_after_ms / 1000,
             opening=self._one_of(opening, call.language) if opening else "",
         )
-        return self._start(call, self._mind.reply(messages, options), wording, said)
+        source = thinking(self._mind, messages, options, self._toolbox)
+        answer = self._start(call, source, wording, Bounds(call.max_output_tokens, estimate_all(messages)))
+        answer.said, answer.metadata = said, request.metadata
+        answer.in_conversation = request.in_conversation
+        return answer
 
     def words(self, call: CallSettings, key: str) -> Answer:
         """Fixed words from the language's table (`say` in languages.toml)."""
@@ -117,7 +154,7 @@ class Answers:
 
     def text(self, call: CallSettings, text: str) -> Answer:
         """Just that text, spoken."""
-        return self._start(call, fixed(text), None, None)
+        return self._start(call, fixed(text), None, Bounds())
 
     def _one_of(self, key: str, language: str) -> str:
         choices = say(key, language)
@@ -125,7 +162,7 @@ class Answers:
         return choices[self._rotation % len(choices)]
 
     def _start(
-        self, call: CallSettings, source: MindStream, wording: Wording | None, said: str | None
+        self, call: CallSettings, source: MindStream, wording: Wording | None, bounds: Bounds
     ) -> Answer:
         style = modes.style(call.mode, call.persona, self._voice.name)
         style = replace(style, voice=call.voice or style.voice, rate=style.rate * call.speed)
@@ -136,10 +173,11 @@ class Answers:
             call.language,
             wording=wording,
             text_only=call.text_only,
+            bounds=bounds,
             clock=self._clock,
         )
         item = Item(new_id("item"), "assistant", text="", spoken=not call.text_only)
-        return Answer(reply, self._spawn(reply.run(), "reply"), new_id("resp"), item, said)
+        return Answer(reply, self._spawn(reply.run(), "reply"), new_id("resp"), call, item)
 
 
 class Preparation:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import CallError
 from pipeline.items import Item
-from pipeline.providers import Message
+from pipeline.providers import Message, ToolCall
 
 INTERRUPTED = "[INTERRUPTED] "
+PENDING = "No result has come yet."  # in place of a call's output
 FRONT = "root"  # a client's name for the place before the first item
 
 
@@ -56,21 +58,47 @@ class Dialogue:
         self.items.remove(item)
         return item
 
-    def shorten(self, item: Item, audio_ms: int) -> None:
-        """Cuts a reply that is over to its first `audio_ms`: in proportion, at a word's end."""
-        if item.text and 0 <= audio_ms < item.audio_ms:
-            words = item.text.split()
-            item.text = " ".join(words[: len(words) * audio_ms // item.audio_ms])
-            item.audio_ms = audio_ms
-
-    def messages(self, system: str, limit: int) -> list[Message]:
+    def messages(self, system: str, limit: int, given: Sequence[Item] | None = None) -> list[Message]:
         """What the mind is given: the system prompt and the last `limit` messages.
 
-        A reply of which nothing was heard is left out, unless the mind noted something with it."""
-        told = []
-        for item in self.items:
-            if item.text is None or not (item.text or item.note is not None):
-                continue
+        Args:
+            given: items in place of the history.
+        """
+        kept: list[Message] = []
+        for exchange in reversed(_exchanges(self.items if given is None else given)):
+            if kept and len(kept) + len(exchange) > limit:
+                break
+            kept[:0] = exchange
+        return [Message("system", system), *kept]
+
+
+def shorten(item: Item, audio_ms: int) -> None:
+    """Cuts a reply to the words that had begun to be heard by then."""
+    item.text = (item.text or "")[: next((start for at_ms, start in item.words if at_ms >= audio_ms), None)]
+    item.audio_ms = min(item.audio_ms, audio_ms)
+
+
+def _exchanges(items: Sequence[Item]) -> list[list[Message]]:
+    """The messages of the items, in groups that have to stay together: a reply, the calls that came with it
+    and what came out of them, wherever the outputs stand.
+
+    A reply of which nothing was heard is left out, unless the mind noted something with it."""
+    outputs = {item.call_id: item.text or "" for item in items if item.kind == "function_call_output"}
+    exchanges: list[list[Message]] = []
+    for item in items:
+        for message in item.steps:
+            if message.role == "tool":
+                exchanges[-1].append(message)
+            else:
+                exchanges.append([message])
+        if item.kind == "function_call" and item.status == "completed":
+            call = ToolCall(item.call_id, item.name, item.text or "")
+            if not exchanges or exchanges[-1][0].role != "assistant":
+                exchanges.append([Message("assistant", "")])
+            first = exchanges[-1][0]
+            exchanges[-1][0] = replace(first, note=item.note or first.note, calls=(*first.calls, call))
+            exchanges[-1].append(Message("tool", outputs.get(call.id, PENDING), call_id=call.id))
+        elif item.role is not None and item.text is not None and (item.text or item.note is not None):
             text = INTERRUPTED + item.text if item.interrupted else item.text
-            told.append(Message(item.role, text, item.note))
-        return [Message("system", system), *told[-limit:]]
+            exchanges.append([Message(item.role, text, item.note)])
+    return exchanges

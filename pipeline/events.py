@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.items import Item
 from pipeline.providers import Transcript, Usage
+from pipeline.settings import CallSettings
 
 ReplyStatus = Literal["completed", "cancelled", "incomplete", "failed"]
+NOTHING_USED = Usage(0, 0)  # no mind was asked
 Phase = Literal["listening", "hearing", "paused", "answering", "doubting"]
 
 
@@ -95,14 +98,35 @@ class TranscriptionFailed:
 @dataclass(frozen=True, slots=True)
 class ReplyCreated:
     response_id: str
-    metadata: dict[str, Any] | None = None
+    call: CallSettings  # as they are for this reply
+    metadata: Mapping[str, str] | None = None
+    in_conversation: bool = True  # False: its items never enter the history
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyItemAdded:
-    """The reply's item exists (and so does its one content part)."""
+    """The reply's next item exists: what it says (with its one content part), or a function's call."""
 
     response_id: str
+    index: int  # of the reply's items
+    item: Item
+    previous_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallArguments:
+    """More of the arguments of a function's call."""
+
+    response_id: str
+    index: int
+    item: Item
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyItemDone:
+    response_id: str
+    index: int
     item: Item
     previous_id: str | None
 
@@ -155,15 +179,13 @@ class AudioCleared:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDone:
-    """Always comes after ReplyCreated."""
+    """Always comes after ReplyCreated, and after ReplyItemDone of all items."""
 
     response_id: str
     status: ReplyStatus
     reason: str | None = None  # "turn_detected", "client_cancelled", "max_output_tokens", error's text
-    item: Item | None = None
-    previous_id: str | None = None
-    usage: Usage | None = None
-    metadata: dict[str, Any] | None = None
+    items: tuple[Item, ...] = ()
+    usage: Usage = NOTHING_USED
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +228,8 @@ Event = (
     | TranscriptionFailed
     | ReplyCreated
     | ReplyItemAdded
+    | CallArguments
+    | ReplyItemDone
     | PhraseStarted
     | Heard
     | Shapes

@@ -28,6 +28,7 @@ from pipeline.patience import judge, patience_ms
 from pipeline.providers import Mind, Recognizer, Transcript, Voice
 from pipeline.settings import CallSettings, PatienceSettings, Settings
 from pipeline.silero import SileroModel, SileroStream
+from pipeline.toolbox import NONE, Toolbox
 from pipeline.turns import Phase, Turns
 
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
@@ -45,6 +46,7 @@ class Parts:
     mind: Mind
     voice: Voice
     silero: SileroModel
+    toolbox: Toolbox = NONE
 
 
 class Floor:
@@ -81,7 +83,7 @@ class Floor:
         guard = EchoGuard() if settings.turns.echo_guard else None
         self.hearing = Hearing(gate, guard, parts.ears, spawn, emit, self._transcribed, self._recogniser_over)
         self.answering = Answering(
-            Answers(parts.mind, parts.voice, dialogue, settings, spawn, self._clock, seed),
+            Answers(parts.mind, parts.voice, dialogue, settings, spawn, self._clock, parts.toolbox, seed),
             dialogue,
             settings,
             wants_full=parts.mind.wants_full and parts.ears.full_pass,
@@ -167,7 +169,18 @@ class Floor:
     def handle(self, event: turns.TurnEvent) -> None:
         for command in self.turns.handle(event):
             self._act(command)
+        if isinstance(event, turns.ReplyEnded):
+            self._follow()
         self.show()
+
+    def _follow(self) -> None:
+        """A reply that was asked for behind another: it has its turn after whoever has the floor now."""
+        request = self.answering.take_next()
+        if request is not None and self.turns.phase is Phase.LISTENING:
+            self.handle(turns.ReplyAsked())
+            self.answering.begin(request)
+        elif request is not None:
+            self.answering.ask(request)
 
     def _act(self, command: turns.Command) -> None:
         match command:
@@ -304,8 +317,12 @@ class Floor:
         if self.hearing.utterance is not None:
             self.hearing.utterance.go_on(0)  # what was asked in mid-speech is not all of it
         self.answering.cut("turn_detected")
+        self._follow()
 
     def _withdraw(self) -> None:
+        if self.air.answer is not None and self.air.answer.acted:
+            self._interrupt()  # what has been done cannot be taken back
+            return
         before = self.answering.withdraw()
         if before is not None and self.hearing.utterance is not None:
             pause_ms = self.hearing.utterance.started_ms - before.ended_ms

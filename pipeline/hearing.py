@@ -21,6 +21,8 @@ from pipeline.turns import Tick
 
 log = logging.getLogger(__name__)
 
+RECORDED = MIC_RATE // 10  # samples of a recording that the recogniser is given at a time
+
 
 class Hearing:
     """One call's. The clock of the call is here: samples of microphone.
@@ -112,12 +114,26 @@ class Hearing:
         self.utterance = utterance
         if self._opened is not None:
             utterance.push(self._opened.preroll)
+        self._start(utterance)
+        if not over_reply:
+            self._emit(ev.SpeechStarted(utterance.item_id, started_ms))
+
+    def _start(self, utterance: Utterance) -> None:
         task = self._spawn(self._recognise(utterance), "recognise")
         if task is not None:
             self._recognising[utterance] = task
             task.add_done_callback(lambda _: self._recognising.pop(utterance, None))
-        if not over_reply:
-            self._emit(ev.SpeechStarted(utterance.item_id, started_ms))
+
+    def transcribe(self, item_id: str, samples: np.ndarray, language: str) -> Utterance:
+        """A recording, int16 at MIC_RATE, which is nobody's turn."""
+        utterance = Utterance(item_id, self.now_ms, self._ears, language, self._on_words)
+        utterance.recorded = True
+        for start in range(0, len(samples), RECORDED):
+            utterance.push(samples[start : start + RECORDED])
+        utterance.pause()
+        utterance.end()
+        self._start(utterance)
+        return utterance
 
     def become_turn(self, *, interrupted: bool) -> None:
         """What began over a reply is the person's turn."""

@@ -30,6 +30,7 @@ class Utterance:
     ) -> None:
         self.item_id = item_id
         self.started_ms = started_ms  # of the microphone's clock
+        self.recorded = False  # a client's, and nobody's turn
         self.over_reply = False  # not (yet) a turn
         self.interrupted = False  # it broke into a reply
         self.ended_ms = started_ms  # of the microphone's clock, its last voiced sample

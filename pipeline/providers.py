@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.audio import AudioChunk
 from pipeline.errors import ConfigError, Stage
-from pipeline.settings import Settings
+from pipeline.settings import NamedTool, Settings, Tool
 
 
 class Provider(Protocol):
@@ -85,10 +85,21 @@ class Recognizer(Provider, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the mind wants called, or more of it: the same id again adds to the arguments."""
+
+    id: str
+    name: str
+    arguments: str  # JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
-    text: str  # a user's interrupted-the-reply message begins with "[INTERRUPTED] "
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str  # a user's interrupted-the-reply message begins with "[INTERRUPTED] "; a tool's: what came out
     note: Mapping[str, Any] | None = None  # what the mind noted with this reply of its own, see Note
+    calls: tuple[ToolCall, ...] = ()  # assistant: the outputs of all of them follow at once
+    call_id: str = ""  # tool: whose output it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,28 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """Tokens, as the vendor counts them."""
+
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0  # of the input
+
+    def __add__(self, more: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + more.input_tokens,
+            self.output_tokens + more.output_tokens,
+            self.cached_tokens + more.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """The reply ends here, although the mind had more to say."""
+
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+Piece = str | Token | Note | Usage | ToolCall | CutShort  # of a reply; a plain str is a Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +151,18 @@ class ReplyOptions:
     max_tokens: int = 150
     persona_name: str = ""  # for a mind that does not read the system prompt
     seed: int = 0  # the same for the whole conversation; lets two conversations begin differently
+    tools: tuple[Tool, ...] = ()  # functions that it may call
+    tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
 
 
 class Mind(Provider, Protocol):
     wants_full: bool  # True: give it the recogniser's full pass rather than the fast one
 
-    def reply(
-        self, messages: Sequence[Message], options: ReplyOptions
-    ) -> AsyncIterator[Token | Note | Usage]:
+    def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         """The next message of the assistant, streamed. With no user or assistant message yet: the greeting.
+
+        A mind that knows no tools passes over `options.tools`, and over the messages about them. A call does
+        nothing by itself: whoever reads the stream decides whether, and when, it is carried out.
         Raises ProviderError. Closing the iterator closes the stream at the vendor."""
 
 

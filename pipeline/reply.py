@@ -7,17 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.audio import VOICE_RATE, Resampler
+from pipeline.caption import Caption
 from pipeline.errors import ProviderError, Stage
-from pipeline.playout import PhraseMark, Playout, ShapeMark, WordMark
-from pipeline.providers import Note, Token, Usage, Voice, VoiceStyle, VoiceWord
+from pipeline.playout import Playout, ShapeMark, WordMark
+from pipeline.providers import (
+    CutShort,
+    Message,
+    Note,
+    Piece,
+    Token,
+    ToolCall,
+    Usage,
+    Voice,
+    VoiceStyle,
+    VoiceWord,
+)
 from pipeline.sentences import Sentences
 from pipeline.speakable import speakable
+from pipeline.tokens import estimate
+from pipeline.tool_use import MindStream, Worked, Working
 from pipeline.visemes import shapes_of
 
 CHARACTERS_PER_S = 14.5  # how fast voices speak that do not mark their words, until the phrase is whole
@@ -26,8 +40,8 @@ PHRASES = 64  # phrases that may wait for the voice; more than a reply of 300 to
 
 log = logging.getLogger(__name__)
 
-Piece = TypeVar("Piece")
-MindStream = AsyncIterator[Token | Note | Usage]
+Thing = TypeVar("Thing")
+Thought = Piece | Working | Worked
 
 
 async def fixed(text: str) -> MindStream:
@@ -46,12 +60,31 @@ class Wording:
     opening: str = ""  # said before anything else
 
 
+@dataclass(slots=True)
+class Calling:
+    """A client's function that the mind wants called: nothing happens before somebody tells the client."""
+
+    id: str
+    name: str
+    arguments: str = ""  # JSON, so far
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one reply."""
+
+    tokens: int | None = None  # pieces of the mind after which it is cut, whatever mind it is
+    asked: int | None = None  # tokens of the request, estimated; None: no mind is asked
+
+
 class Reply:
     """Runs as one task; `playout` fills up while it does.
 
     Args:
         source: the mind's stream.
         wording: None for fixed words, which neither wait nor fail.
+        text_only: nothing is spoken, and the text is what the mind wrote, as it comes.
         clock: seconds; for the figures only.
     """
 
@@ -64,24 +97,45 @@ class Reply:
         *,
         wording: Wording | None,
         text_only: bool = False,
+        bounds: Bounds = Bounds(),
         clock: Callable[[], float],
     ) -> None:
         self._room = asyncio.Event()
         self.playout = Playout(on_room=self._room.set)
+        self.released = asyncio.Event()  # by its owner: now it may have effects beyond its own words
+        self.acted = False  # and it has had some: the server's tools ran
+        self.speaks = False  # there are words of it
+        self.thought = False  # the mind has said it all
+        self.calls: list[Calling] = []
+        self.steps: list[Message] = []  # the server's tools that it used, and what came out
+        self.cut_short: CutShort | None = None
         self.note: Mapping[str, Any] | None = None
-        self.usage: Usage | None = None
         self.failures: list[ProviderError] = []
         self.stamps: dict[str, float] = {}  # name -> clock
         self.tokens = 0
+        self._counted: Usage | None = None  # by the mind
+        self._written: list[str] = []  # what it generated
         self._source = source
         self._voice = voice
         self._style = style
         self._language = language
         self._wording = wording
         self._text_only = text_only
+        self._spells = text_only  # hands the mind's tokens on as they are
+        self._bounds = bounds
         self._clock = clock
+        self._cutter = Sentences(language)
         self._phrases: asyncio.Queue[str | None] = asyncio.Queue(PHRASES)
         self._phrase_count = 0
+
+    @property
+    def usage(self) -> Usage:
+        """As the mind counted it, where it did and was heard out; else an estimate."""
+        if self._bounds.asked is None:
+            return Usage(0, 0)
+        if self._counted is not None and self.thought:
+            return self._counted
+        return Usage(self._bounds.asked, estimate("".join(self._written)))
 
     async def run(self) -> None:
         """Until all is in the playout. Provider errors end up in `failures`, never here."""
@@ -96,63 +150,118 @@ class Reply:
     # --------------------------------------------------------------- mind
 
     async def _think(self) -> None:
-        cutter = Sentences(self._language)
         try:
             if self._wording and self._wording.opening:
-                await self._phrases.put(self._wording.opening)
+                await self._say(self._wording.opening)
             async with aclosing(self._source) as stream:  # type: ignore[type-var]
-                piece = await self._first(stream)
-                while piece is not None:
-                    await self._take(piece, cutter)
-                    piece = await self._next(stream)
+                piece = await self._slow(stream)
+                while piece is not None and not await self._enough(piece):
+                    piece = await self._after(piece, stream)
+            self.thought = True
+            self._close_call()
         except Exception as error:
             self._failed(error, "llm", "the model")
-            if self._wording and not self.tokens:
-                await self._phrases.put(self._wording.apology)
-        for phrase in cutter.flush():
-            await self._say(phrase)
+            if self._wording and not self.tokens and not self.calls:
+                await self._say(self._wording.apology)
+        await self._finish_phrase()
 
-    async def _first(self, stream: MindStream) -> Token | Note | Usage | None:
-        """The first token; while it is awaited for long, a filler. Raises ProviderError after too long."""
+    async def _after(self, piece: Thought, stream: MindStream) -> Thought | None:
+        if isinstance(piece, Working):
+            await self._finish_phrase()
+            await self.released.wait()
+            self.acted = True
+            return await self._slow(stream, bounded=False)  # tools have time-outs of their own
+        if isinstance(piece, Worked):
+            return await self._slow(stream)
+        return await self._next(stream)
+
+    async def _slow(self, stream: MindStream, *, bounded: bool = True) -> Thought | None:
+        """A piece that may be long in coming: a filler meanwhile. Raises ProviderError after too long."""
         if self._wording is None:
             return await anext(stream, None)
         waiting = asyncio.create_task(_begin(stream), name="first token")
+        apology_after_s = self._wording.apology_after_s - self._wording.filler_after_s if bounded else None
         try:
-            for timeout, then in (
-                (self._wording.filler_after_s, self._wording.filler),
-                (self._wording.apology_after_s - self._wording.filler_after_s, None),
-            ):
-                done, _ = await asyncio.wait({waiting}, timeout=max(0.0, timeout))
-                if done:
-                    return waiting.result()
-                if then:
-                    await self._phrases.put(then)
+            done, _ = await asyncio.wait({waiting}, timeout=self._wording.filler_after_s)
+            if not done:
+                if not self._spells:
+                    await self._say(self._wording.filler)
+                done, _ = await asyncio.wait({waiting}, timeout=apology_after_s and max(0.0, apology_after_s))
+            if done:
+                return waiting.result()
             raise ProviderError("llm", "mind", "the model did not begin to answer in time", "timeout")
         finally:
             if not waiting.done():
                 waiting.cancel()
                 await asyncio.wait({waiting})
 
-    async def _next(self, stream: MindStream) -> Token | Note | Usage | None:
+    async def _next(self, stream: MindStream) -> Thought | None:
         """Raises ProviderError if the mind falls silent in mid-reply."""
         within_s = self._wording.apology_after_s if self._wording else None
         return await _within(within_s, anext(stream, None), "llm", "the model stopped in mid-reply")
 
-    async def _take(self, piece: Token | Note | Usage, cutter: Sentences) -> None:
-        if isinstance(piece, Note):
-            self.note = {**(self.note or {}), **piece.data}
-        elif isinstance(piece, Usage):
-            self.usage = piece
-        else:
+    async def _enough(self, piece: Thought) -> bool:
+        """Takes it. True: the reply is as long as it may get."""
+        if isinstance(piece, Token | str | ToolCall):
+            if self.tokens == self._bounds.tokens:
+                self.cut_short = CutShort("max_output_tokens")
+                return True
             self.tokens += 1
-            self._stamp("first_token")
-            for phrase in cutter.push(piece.text):
-                await self._say(phrase)
+        match piece:
+            case Note():
+                self.note = {**(self.note or {}), **piece.data}
+            case Usage():
+                self._counted = piece if self._counted is None else self._counted + piece
+            case CutShort():
+                self.cut_short = piece
+            case Worked():
+                self.steps += piece.messages
+            case ToolCall():
+                await self._call(piece)
+            case Token():
+                await self._word(piece.text)
+            case str():
+                await self._word(piece)
+        return False
+
+    async def _word(self, text: str) -> None:
+        self._stamp("first_token")
+        self._written.append(text)
+        if self._spells:
+            self._spell(text)
+            return
+        for phrase in self._cutter.push(text):
+            await self._say(phrase)
+
+    async def _call(self, piece: ToolCall) -> None:
+        self._written += (piece.name, piece.arguments)
+        if not self.calls or self.calls[-1].id != piece.id:
+            await self._finish_phrase()
+            self._close_call()
+            self.calls.append(Calling(piece.id, piece.name))
+        self.calls[-1].arguments += piece.arguments
+
+    def _close_call(self) -> None:
+        """The last call begun has all its arguments, unless the reply was cut in the middle of them."""
+        if self.calls and self.cut_short is None:
+            self.calls[-1].whole = True
+
+    async def _finish_phrase(self) -> None:
+        for phrase in self._cutter.flush():
+            await self._say(phrase)
+
+    def _spell(self, text: str) -> None:
+        self.speaks = True
+        self.playout.mark(WordMark(self.playout.written, text, 0))
 
     async def _say(self, phrase: str) -> None:
-        if phrase.strip():
+        phrase = phrase.strip()
+        if phrase and self._spells:
+            self._spell(phrase + " ")
+        elif phrase:
             self._stamp("first_phrase")
-            await self._phrases.put(phrase.strip())
+            self.speaks = True
+            await self._phrases.put(phrase)
 
     # -------------------------------------------------------------- voice
 
@@ -161,7 +270,7 @@ class Reply:
             spoken = speakable(phrase, self._language)
             if not spoken.display:
                 continue
-            words = _Words(spoken.display, self._language, self.playout, first=self._phrase_count == 0)
+            words = Caption(spoken.display, self._language, self.playout, first=self._phrase_count == 0)
             self._phrase_count += 1
             if spoken.text and not self._text_only:
                 try:
@@ -171,7 +280,7 @@ class Reply:
                     self._text_only = True  # the rest as a caption
             words.rest(self.playout.written)
 
-    async def _speak_phrase(self, text: str, shown: Callable[[int], int], words: _Words) -> None:
+    async def _speak_phrase(self, text: str, shown: Callable[[int], int], words: Caption) -> None:
         base = self.playout.written
         marked = False
         resampler: Resampler | None = None
@@ -217,7 +326,7 @@ class Reply:
         self.stamps.setdefault(name, self._clock())
 
 
-async def _within(seconds: float | None, piece: Awaitable[Piece], stage: Stage, otherwise: str) -> Piece:
+async def _within(seconds: float | None, piece: Awaitable[Thing], stage: Stage, otherwise: str) -> Thing:
     """The next piece of a plug-in's stream. Raises ProviderError saying `otherwise` if it does not come."""
     try:
         async with asyncio.timeout(seconds):
@@ -226,59 +335,9 @@ async def _within(seconds: float | None, piece: Awaitable[Piece], stage: Stage, 
         raise ProviderError(stage, "stream", otherwise, "timeout") from error
 
 
-async def _begin(stream: MindStream) -> Token | Note | Usage | None:
+async def _begin(stream: MindStream) -> Thought | None:
     return await anext(stream, None)
 
 
 def _inside(word: VoiceWord) -> int:
     return min(word.start, max(word.start, word.end - 1))
-
-
-class _Words:
-    """Puts the words of one phrase, as they are shown, into the playout."""
-
-    def __init__(self, display: str, language: str, playout: Playout, *, first: bool) -> None:
-        self._display = display
-        self._playout = playout
-        self._space = "" if first or language in ("zh", "ja") else " "
-        self._starts = _word_starts(display, language)
-        self._told = 0  # words that have their mark
-        self._guessed_end = 0
-        playout.mark(PhraseMark(playout.written, display))
-
-    def at(self, sample: int, offset: int) -> None:
-        """The word of the display that holds `offset` begins at `sample` (and those before it by then)."""
-        while self._told < len(self._starts) and self._starts[self._told] <= offset:
-            self._mark(sample)
-
-    def rest(self, sample: int) -> None:
-        """Whatever has no mark yet gets it here: the phrase is over."""
-        while self._told < len(self._starts):
-            self._mark(sample)
-
-    def guess(self, base: int, characters_per_s: float) -> None:
-        """The voice does not mark its words: spread them at a usual pace."""
-        for start in self._starts:
-            self._mark(base + int(start / characters_per_s * VOICE_RATE))
-        self._guessed_end = base + int(len(self._display) / characters_per_s * VOICE_RATE) + 1
-
-    def known_length(self, base: int, length: int) -> None:
-        """The phrase's sound is whole: correct the guess."""
-        if self._guessed_end > base:
-            self._playout.move_marks(base, self._guessed_end, length / (self._guessed_end - base))
-
-    def _mark(self, sample: int) -> None:
-        start = self._starts[self._told]
-        self._told += 1
-        end = self._starts[self._told] if self._told < len(self._starts) else len(self._display)
-        text = self._display[start:end].rstrip()
-        between = self._space if start == 0 else self._display[:start][len(self._display[:start].rstrip()) :]
-        self._playout.mark(WordMark(sample, between + text, start))
-
-
-def _word_starts(display: str, language: str) -> list[int]:
-    if language in ("zh", "ja"):
-        return [0, *(i for i, letter in enumerate(display) if i and letter.isalnum())]
-    return [
-        i for i, letter in enumerate(display) if not letter.isspace() and (i == 0 or display[i - 1].isspace())
-    ]

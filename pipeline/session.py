@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,26 @@ from pydantic import ValidationError
 
 from pipeline import events as ev
 from pipeline import turns
-from pipeline.audio import AudioChunk
-from pipeline.dialogue import Dialogue
+from pipeline.absence import Absence, Missed
+from pipeline.air import Ahead
+from pipeline.answers import Request
+from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.dialogue import FRONT, Dialogue, shorten
 from pipeline.errors import CallError
 from pipeline.floor import Floor, Parts
 from pipeline.items import Item, Role, new_id
 from pipeline.settings import CallSettings, Settings
 from pipeline.turns import Phase
 
-__all__ = ["Parts", "Session"]
+__all__ = ["Parts", "Request", "Session"]
 
 log = logging.getLogger(__name__)
 
+# In OpenAI's words, which clients look for.
+NOTHING_SAID = (
+    "Error committing input audio buffer: buffer too small. "
+    "Expected at least 100ms of audio, but buffer only has 0.00ms of audio."
+)
 END_WITHIN_S = 5.0  # a call's tasks, once it is over
 
 
@@ -43,6 +51,7 @@ class Session:
     ) -> None:
         self.id = session_id or new_id("sess")
         self.call = call
+        self._settings = settings
         self._dialogue = Dialogue()
         self._floor = Floor(
             parts,
@@ -57,6 +66,7 @@ class Session:
         self._listener: Callable[[ev.Event], None] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None  # None: does not run
         self._greeted = False
+        self._absence = Absence(self._floor, lambda: self.items, self._spawn, lambda: self.call)
         self.update({})
 
     @property
@@ -126,27 +136,51 @@ class Session:
         """The next `count` samples of the voice at VOICE_RATE, int16; None: silence (nothing to say)."""
         return self._floor.read(count)
 
+    def ahead(self) -> Ahead | None:
+        """Sound that `read` has yet to reach, for a listener with a buffer of his own."""
+        return self._floor.air.ahead()
+
+    @property
+    def may_hurry(self) -> bool:
+        """Nothing depends on a wall clock: sound that waits may be heard faster than it was spoken."""
+        floor = self._floor
+        phase, manual = floor.turns.phase, floor.turns.manual
+        calm = phase in (Phase.LISTENING, Phase.HEARING) or (phase is Phase.PAUSED and manual)
+        return calm and not floor.air.asides
+
     # ------------------------------------------------------------- commands
 
     def greet(self) -> None:
-        """The client is ready: the mind speaks first, if the call's settings say so. Only once."""
+        """The client is ready: the mind speaks first, if the call's settings say so. Again after `back`."""
+        if self._absence.away:
+            self._absence.end()
         if self._greeted or self._tasks is None:
             return
         self._greeted = True
         if self.call.greet and self._floor.turns.phase is Phase.LISTENING:
             self.reply()
 
-    def update(self, patch: dict[str, Any]) -> CallSettings:
+    def park(self) -> None:
+        """The line was lost and may come back: then `back`, and `greet` when its client is ready."""
+        self._absence.begin()
+
+    def back(self) -> Missed | None:
+        """There is a line again. Returns what of the last reply the person has not heard."""
+        return self._absence.back()
+
+    def update(self, patch: Mapping[str, Any]) -> CallSettings:
         """Merges `patch` into the call's settings. Raises CallError naming the field."""
-        old = self.call
+        old, self.call = self.call, self._merged(patch)
+        self._floor.settings_changed(old)
+        return self.call
+
+    def _merged(self, patch: Mapping[str, Any]) -> CallSettings:
         try:
-            self.call = old.merged(patch)
+            return self.call.merged(patch)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise CallError("invalid_value", f"{place}: {first['msg']}", place) from error
-        self._floor.settings_changed(old)
-        return self.call
 
     def say(
         self, text: str, item_id: str | None = None, previous_id: str | None = None, *, role: Role = "user"
@@ -154,41 +188,92 @@ class Session:
         """Adds a typed message to the history (no reply by itself). Raises CallError."""
         if not text.strip():
             raise CallError("empty_text", "a message needs some text", "item.content")
-        utterance = self._floor.hearing.utterance
-        if utterance is not None and item_id == utterance.item_id:
-            raise CallError("item_id_taken", f"there is an item {item_id!r} already", "item.id")
         item = Item(item_id or new_id("item"), role, "completed", text, spoken=False)
+        self.add(item, previous_id)
+        return item
+
+    def add(self, item: Item, previous_id: str | None = None) -> None:
+        """Puts an item of the client's into the history. Raises CallError."""
+        self._check_id(item.id)
+        if item.kind == "function_call_output" and not self._calls(item.call_id):
+            message = f"Tool call ID {item.call_id!r} not found in conversation."
+            raise CallError("invalid_tool_call_id", message, "item.call_id")
         previous = self._dialogue.add(item, previous_id)
         self._floor.answering.unprepare()
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
-        return item
 
-    def reply(self, metadata: dict[str, Any] | None = None, instructions: str | None = None) -> None:
+    def add_recording(self, samples: np.ndarray, item_id: str | None, previous_id: str | None = None) -> None:
+        """Puts a recording of the person, int16 at MIC_RATE, into the history; its words follow.
+
+        Raises CallError."""
+        longest_s = self._settings.turns.longest_utterance_s
+        if len(samples) > longest_s * MIC_RATE:
+            raise CallError("invalid_value", f"a recording has {longest_s} s at most", "item.content")
+        item_id = item_id or new_id("item")
+        self._check_id(item_id)
+        if previous_id not in (None, FRONT):
+            self._dialogue.find(previous_id)
+        utterance = self._floor.hearing.transcribe(item_id, samples, self.call.language)
+        self._floor.answering.recorded(utterance, previous_id)
+        self._floor.answering.unprepare()
+
+    def _check_id(self, item_id: str) -> None:
+        utterance = self._floor.hearing.utterance
+        taken = utterance is not None and item_id == utterance.item_id
+        if taken or self._dialogue.get(item_id) is not None:
+            raise CallError("item_id_taken", f"there is an item {item_id!r} already", "item.id")
+
+    def _calls(self, call_id: str) -> bool:
+        return any(item.kind == "function_call" and item.call_id == call_id for item in self.items)
+
+    def reply(self, request: Request | None = None) -> None:
         """Asks for a reply now, or as soon as the words are known to which it is one.
 
-        Raises CallError if one is being given."""
-        if self._floor.air.answer is not None:
-            raise CallError(
-                "conversation_already_has_active_response",
-                "a reply is being given: wait for response.done, or send response.cancel first",
-            )
-        if self._floor.turns.phase is Phase.LISTENING:
-            self._floor.handle(turns.ReplyAsked())
-            self._floor.answering.begin(metadata, instructions)
-        else:  # what is being said becomes the turn to answer, if it is not that already
-            self._floor.answering.ask(metadata, instructions)
-            self._floor.handle(turns.ReplyAsked())
+        Raises CallError if one is being given, or if the request cannot be."""
+        request = request or Request()
+        self._merged(request.patch)
+        floor, answering = self._floor, self._floor.answering
+        if not request.in_conversation:
+            answering.beside(request)
+        elif floor.air.answer is not None:
+            if not answering.follow(request):
+                raise CallError(
+                    "conversation_already_has_active_response",
+                    "a reply is being given: wait for response.done, or send response.cancel first",
+                )
+        elif floor.turns.phase is Phase.LISTENING:
+            floor.handle(turns.ReplyAsked())
+            answering.begin(request)
+        else:
+            answering.ask(request)
+            if not (self._continues() and self.call.answers_by_itself):
+                floor.handle(
+                    turns.ReplyAsked()
+                )  # what is being said becomes the turn to answer, if it is not yet
+
+    def _continues(self) -> bool:
+        """What a tool said is to be told: no reason to cut the person off."""
+        return bool(self.items) and self.items[-1].kind == "function_call_output"
 
     def cancel(self, response_id: str | None = None) -> None:
-        """Ends the reply being given. Raises CallError if there is none."""
-        answer = self._floor.air.answer
-        if answer is None or (response_id and response_id != answer.response_id):
+        """Ends the reply being given, or one beside the conversation. Raises CallError if there is none."""
+        air = self._floor.air
+        aside = next((one for one in air.asides if one.response_id == response_id), None)
+        if aside is not None:
+            air.cut("client_cancelled", aside)
+        elif air.answer is None or (response_id and response_id != air.answer.response_id):
             raise CallError("response_cancel_not_active", "there is no such reply to cancel")
-        self.clear_output()
+        else:
+            self._stop_reply()
 
     def clear_output(self) -> None:
-        """Silences the reply and truncates its item to what was heard."""
+        """Silences everything, and truncates the reply's item to what was heard."""
+        for aside in [aside for aside in self._floor.air.asides if aside.item.spoken]:
+            self._floor.air.cut("client_cancelled", aside)
+        self._stop_reply()
+
+    def _stop_reply(self) -> None:
         if self._floor.air.answer is not None:
             self._floor.answering.cut("client_cancelled")
             self._floor.handle(turns.ReplyEnded())
@@ -196,7 +281,7 @@ class Session:
     def commit(self) -> None:
         """ "I'm done": ends the person's turn now. Raises CallError if nothing was said."""
         if self._floor.hearing.utterance is None:
-            raise CallError("input_audio_buffer_commit_empty", "nothing has been said since the last turn")
+            raise CallError("input_audio_buffer_commit_empty", NOTHING_SAID)
         self._floor.handle(turns.Commit())
 
     def clear_input(self) -> None:
@@ -215,22 +300,28 @@ class Session:
         return self._dialogue.find(item_id)
 
     def truncate(self, item_id: str, audio_end_ms: int) -> None:
-        """Cuts a reply's item to what was heard by then. Raises CallError."""
+        """Cuts a reply's item to the words that had begun to be heard by then. Raises CallError."""
         item = self._dialogue.find(item_id)
-        if item.role != "assistant":
-            raise CallError("invalid_value", "only a reply's item can be truncated", "item_id")
-        if self._floor.air.answer is not None and self._floor.air.answer.item is item:
-            self.clear_output()
-            return
-        self._dialogue.shorten(item, audio_end_ms)
+        if item.role != "assistant" or not item.spoken:
+            raise CallError("invalid_value", "Only model output audio messages can be truncated", "item_id")
+        answer = self._floor.air.answer
+        on_air = answer is not None and answer.item is item
+        if on_air:
+            self._stop_reply()
+        elif audio_end_ms > item.audio_ms:
+            message = f"Audio content of {item.audio_ms}ms is already shorter than {audio_end_ms}ms"
+            raise CallError("invalid_value", message, "audio_end_ms")
+        if not on_air or audio_end_ms < item.audio_ms:
+            shorten(item, audio_end_ms)
+            self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
         self._floor.answering.unprepare()
-        self._emit(ev.ItemTruncated(item.id, item.audio_ms, item.text or ""))
 
     def delete(self, item_id: str) -> None:
         """Raises CallError."""
         self._dialogue.find(item_id)
-        if self._floor.air.answer is not None and self._floor.air.answer.item.id == item_id:
-            self.clear_output()
+        answer = self._floor.air.answer
+        if answer and any(item.id == item_id and item.status == "in_progress" for item in answer.items):
+            self._stop_reply()
         self._floor.answering.forget(item_id)
         self._floor.answering.unprepare()
 
@@ -239,7 +330,7 @@ class Session:
         last = next((i for i in reversed(self.items) if i.role == "assistant" and i.text), None)
         if last is None or last.text is None:
             raise CallError("nothing_to_repeat", "nothing has been said yet")
-        self.clear_output()
+        self._stop_reply()
         if self._floor.turns.phase is not Phase.LISTENING:
             raise CallError("busy", "not while you speak")
         self._floor.handle(turns.ReplyAsked())

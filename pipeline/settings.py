@@ -5,6 +5,7 @@ Units are in the names. The defaults here and those in config.toml are the same:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -72,6 +73,8 @@ class FasterWhisperSettings(Section):
     compute_type: str = "default"
     threads: int = Field(2, ge=1, le=64)
     beam_size: int = Field(1, ge=1, le=10)
+    batch: int = Field(0, ge=0, le=64)  # utterances decoded at once; 0: 8 on a GPU, 1 on a CPU
+    detect_language: bool = False  # what is spoken decides, where the model is sure, not the call's language
 
 
 class OpenAISttSettings(Section):
@@ -123,6 +126,15 @@ class TtsSettings(Section):
     openai: OpenAITtsSettings = OpenAITtsSettings()
 
 
+class ToolSettings(Section):
+    """Python functions of the server's own that a mind may call, see `pipeline.toolbox`."""
+
+    functions: tuple[str, ...] = ()  # "package.module:function"
+    timeout_s: float = Field(10.0, gt=0, le=600)
+    timeouts_s: dict[str, float] = Field(default_factory=dict)  # of single ones, by name
+    rounds: int = Field(4, ge=1, le=20)  # of calls in one reply
+
+
 class Secrets(Section):
     """From the environment or .env only. Printing one shows asterisks."""
 
@@ -138,6 +150,7 @@ class Settings(Section):
     stt: SttSettings = SttSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    tools: ToolSettings = ToolSettings()
     secrets: Secrets = Secrets()
 
 
@@ -148,6 +161,20 @@ class TurnDetection(Section):
     silence_ms: int = Field(500, ge=100, le=20_000)
     create_response: bool = True
     interrupt_response: bool = True
+
+
+class Tool(Section):
+    """A function that the model may call."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)  # JSON Schema of an object; {}: takes nothing
+
+
+class NamedTool(Section):
+    """The one that it must call."""
+
+    name: str
 
 
 class CallSettings(Section):
@@ -166,18 +193,20 @@ class CallSettings(Section):
     encourage: bool | None = None  # a soft "mhm" in long answers; None: in interviews
     text_only: bool = False
     max_output_tokens: int | None = Field(None, ge=1)
+    tools: tuple[Tool, ...] = Field((), max_length=128)  # the client's: it carries them out itself
+    tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
 
     @property
     def answers_by_itself(self) -> bool:
         """Whether a turn is answered without being asked for it. In push-to-talk the client asks."""
         return self.turn_detection.create_response and self.turn_detection.kind != "none"
 
-    def merged(self, patch: dict[str, Any]) -> CallSettings:
+    def merged(self, patch: Mapping[str, Any]) -> CallSettings:
         """A copy with `patch` merged in deeply. Raises pydantic.ValidationError; self is untouched."""
         return CallSettings.model_validate(_merge(self.model_dump(), patch))
 
 
-def _merge(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _merge(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(old)
     for key, value in patch.items():
         before = merged.get(key)

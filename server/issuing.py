@@ -16,7 +16,8 @@ from pipeline.items import new_id
 from server.client_secrets import LONGEST_S, SHORTEST_S, ClientSecrets
 from server.config import Config
 from server.grant import Grant
-from server.realtime_items import session_out, settings_patch
+from server.realtime_session import session_out, settings_patch
+from server.sound_formats import SoundFormats
 from server.workers import BadOffer
 
 Json = dict[str, Any]
@@ -73,7 +74,7 @@ def _effective(session: Json, config: Config) -> Json:
         wrong = error.errors()[0]
         place = ".".join(["session", *(str(part) for part in wrong["loc"])])
         raise BadOffer("invalid_value", f"{place}: {wrong['msg']}", place) from None
-    return session_out(new_id("sess"), call, viva="viva" in session)
+    return session_out(new_id("sess"), call, SoundFormats().merged(session), viva="viva" in session)
 
 
 def _table(given: Json, key: str) -> Json:

@@ -66,6 +66,10 @@ class SoundIn:
         samples = g711.decode(self._law, data) if self._law else np.frombuffer(data, "<i2").astype(np.int16)
         return self._resampler.push(samples)
 
+    def flush(self) -> np.ndarray:
+        """The rest, when a sound is over."""
+        return self._resampler.flush()
+
 
 class SoundOut:
     """int16 at VOICE_RATE → bytes of one format, continuous."""

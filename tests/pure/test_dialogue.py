@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.dialogue import Dialogue
+from pipeline.dialogue import Dialogue, shorten
 from pipeline.errors import CallError
 from pipeline.items import Item
 
@@ -58,9 +58,12 @@ def test_a_note_is_told_even_if_nothing_was_heard() -> None:
     assert history.messages("s", 20)[1].note == {"asked": "q1"}
 
 
-def test_a_reply_is_shortened_at_a_word() -> None:
-    history = Dialogue()
-    item = Item("reply", "assistant", "completed", "one two three four", audio_ms=2000)
-    history.add(item)
-    history.shorten(item, 1100)
+def test_a_reply_is_shortened_to_the_words_that_had_begun() -> None:
+    item = Item("reply", "assistant", "completed", "one two three", audio_ms=2000)
+    item.words = [(0, 0), (900, 3), (1100, 7)]
+    shorten(item, 1100)
     assert (item.text, item.audio_ms) == ("one two", 1100)
+    shorten(item, 5000)
+    assert (item.text, item.audio_ms) == ("one two", 1100)
+    shorten(item, 0)
+    assert (item.text, item.audio_ms) == ("", 0)

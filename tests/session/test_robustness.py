@@ -15,7 +15,7 @@ from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
 from pipeline.errors import CallError
 from pipeline.languages import say
 from pipeline.providers import Message, Note, ReplyOptions, Token, Usage
-from pipeline.session import END_WITHIN_S, Parts, Session
+from pipeline.session import END_WITHIN_S, Parts, Request, Session
 from pipeline.settings import CallSettings, Settings
 from tests import virtual
 from tests.session.call import Call, Ears, Mind, Voice, silero, speech
@@ -27,6 +27,7 @@ QUESTION = "what is a cache"
 LONG = "a cache keeps what was asked before so that it need not be fetched again and again by everyone"
 QUIET = Settings.model_validate({"turns": {"nudges": 0}})
 MANUAL = {"turn_detection": {"kind": "none"}}
+PIRATE = Request({"instructions": "Answer like a pirate."}, {"a": "b"})
 ASKED_FOR_ONLY = {"turn_detection": {"create_response": False}}
 
 
@@ -170,7 +171,7 @@ def test_the_id_of_what_is_being_said_cannot_be_taken() -> None:
 def test_a_reply_asked_for_in_mid_speech_is_given_with_what_was_asked() -> None:
     mind = Mind(["Yes."])
     call = Call(Ears([[QUESTION]], delay_ms=200), mind, Voice(), speech(500, QUESTION), **ASKED_FOR_ONLY)
-    call.at(END + 150, lambda session: session.reply({"a": "b"}, "Answer like a pirate.")).run(6000)
+    call.at(END + 150, lambda session: session.reply(PIRATE)).run(6000)
     assert call.texts() == [("user", QUESTION), ("assistant", "Yes.")]
     assert call.one(ev.ReplyCreated).event.metadata == {"a": "b"}
     assert mind.asked[-1][0].text == "Answer like a pirate."

@@ -3,8 +3,9 @@
 In the receiver, our buffer takes the place of aiortc's (as in `server.ears`), so no frame is ever decoded,
 and each is passed on with its last packet instead of with the first of the next (33 ms earlier). The sender
 takes them as `av.Packet`. What remains is RTP: loss towards us is repaired by NACK and RTX, loss towards the
-browser by aiortc's own retransmission, and a key frame that the browser's decoder asks for is asked of its
-encoder. Where a private name is missing, the picture is transcoded (about 0.15 core more).
+browser by aiortc's own retransmission, a key frame that the browser's decoder asks for is asked of its
+encoder, and what the way back carries binds that encoder too (`server.return_path`). Where a private name is
+missing, the picture is transcoded (about 0.15 core more).
 
 Wiring (the whole of it is in `server.ears`):
 
@@ -35,6 +36,7 @@ from aiortc.rtp import RtpPacket
 
 from server.ears import RECEIVERS_BUFFER, our_codecs
 from server.frames import EncodedFrame, FrameBuffer, starts_key_frame
+from server.return_path import ReturnPath
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +204,7 @@ class VideoEcho:
         if pass_through and not missing:
             setattr(receiver, RECEIVERS_BUFFER, self)
             setattr(sender, KEY_FRAME_WANTED, self.ask_key_frame)
+            ReturnPath().attach(receiver, sender)
             return True
         if missing:
             log.warning("aiortc has no %s; the webcam is transcoded", ", ".join(missing))

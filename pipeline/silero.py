@@ -46,11 +46,14 @@ class SileroModel:
             str(path or model_path()), providers=["CPUExecutionProvider"], sess_options=options
         )
 
-    def run(self, window: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """float32 (1, CONTEXT + WINDOW) in [-1, 1] and the two states; the probability and the new states."""
-        answer: Any = self._session.run(None, {"input": window, "h": h, "c": c})
-        probability, h, c = answer
-        return float(probability.reshape(-1)[0]), h, c
+    def run(
+        self, windows: np.ndarray, h: np.ndarray, c: np.ndarray
+    ) -> tuple[list[float], np.ndarray, np.ndarray]:
+        """Windows one after the other, float32 (n, CONTEXT + WINDOW) in [-1, 1], and the two states; their
+        probabilities and the new states. Of many in one run each takes half as long as by itself."""
+        answer: Any = self._session.run(None, {"input": windows, "h": h, "c": c})
+        probabilities, h, c = answer
+        return probabilities.reshape(-1).tolist(), h, c
 
 
 class SileroStream:
@@ -74,13 +77,11 @@ class SileroStream:
     def push(self, samples: np.ndarray) -> list[float]:
         """int16 (n,), 16 kHz; the probabilities of the windows that became full, 0..1."""
         heard = np.concatenate([self._heard, samples.astype(np.float32) / 32768])
-        probabilities = []
-        start = 0
-        while len(heard) - start >= CONTEXT + WINDOW:
-            window = heard[start : start + CONTEXT + WINDOW].reshape(1, -1)
-            probability, self._h, self._c = self._model.run(window, self._h, self._c)
-            probabilities.append(probability)
-            self.windows_run += 1
-            start += WINDOW
-        self._heard = heard[start:]
+        count = (len(heard) - CONTEXT) // WINDOW
+        self._heard = heard[count * WINDOW :]
+        if not count:
+            return []
+        windows = np.stack([heard[n * WINDOW : (n + 1) * WINDOW + CONTEXT] for n in range(count)])
+        probabilities, self._h, self._c = self._model.run(windows, self._h, self._c)
+        self.windows_run += count
         return probabilities

@@ -176,6 +176,24 @@ def test_a_quiet_room_costs_next_to_nothing(model: SileroModel) -> None:
     assert heard.gate.silero_windows < 100  # of 625 in 20 s, on four lanes
 
 
+def test_in_lasting_noise_one_lane_listens_until_somebody_speaks(model: SileroModel) -> None:
+    """Two in a hundred windows of loud noise call the others; four lanes would judge 125 a second."""
+    for loud in (sounds.noise(20_000, -30), sounds.music(20_000)):
+        assert hear(model, loud).gate.silero_windows <= 20 * 45
+    words = sounds.padded(sounds.speech(SENTENCES[0]), 4000, 500)
+    heard = hear(model, sounds.mixed(words, sounds.noise(len(words) / 16, -35)))
+    assert heard.count(Opened) == 1
+    assert 0 <= heard.first(Opened)[0] - sounds.ms(4000) <= sounds.ms(200)
+
+
+def test_windows_judged_in_one_run_are_judged_as_one_by_one(model: SileroModel) -> None:
+    sound = sounds.speech(SENTENCES[0])[: sounds.ms(900)]
+    whole, pieces = SileroStream(model), SileroStream(model)
+    together = whole.push(sound)
+    one_by_one = [speech for chunk in sounds.chunks(sound) for speech in pieces.push(chunk.samples)]
+    assert together == pytest.approx(one_by_one[: len(together)], abs=1e-4)
+
+
 def test_silence_is_dated_back_to_the_last_voiced_sample(model: SileroModel) -> None:
     errors_ms = []
     for voice in sounds.FLITE_VOICES:
@@ -279,8 +297,8 @@ def test_a_lane_knows_where_its_windows_lie_however_little_it_wakes_with(
     model: SileroModel, offset: int, length: int
 ) -> None:
     lane = Lane(SileroStream(model), offset)
-    lane.wake(1000, np.zeros(length, np.int16), np.zeros(length // FRAME))
-    lane.push(np.zeros(MIC_CHUNK, np.int16), np.zeros(MIC_CHUNK // FRAME))
+    lane.wake(1000, np.zeros(length, np.int16), [0.0] * (length // FRAME))
+    lane.push(np.zeros(MIC_CHUNK, np.int16), [0.0] * (MIC_CHUNK // FRAME))
     assert lane.judged_until + len(lane.pending) * FRAME == 1000 + length + MIC_CHUNK
 
 

@@ -1,26 +1,32 @@
 """A recogniser behind OpenAI's transcriptions: OpenAI itself, or a server that speaks the same.
 
-It takes whole recordings, so each Pause sends the utterance so far, and a newer Pause replaces a request
-that is still out. Source: https://platform.openai.com/docs/api-reference/audio/createTranscription
+It takes whole recordings: what is open of the utterance (`growing`) is sent at each Pause. whisper-1 says
+when each word was spoken; the gpt-4o models do not, but write their answer as it comes. Every second sent
+costs money, so between pauses little is sent.
+Source: https://platform.openai.com/docs/api-reference/audio/createTranscription
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import io
+import re
 import wave
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, get_args
+
+import numpy as np
 
 from pipeline import openai_account
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Language, Settings
+from pipeline.stt import growing
+from pipeline.stt.growing import Heard, Part
+from pipeline.stt.hallucinations import is_made_up, without_circles
 
 NAME = openai_account.NAME
-SHORTEST_MS = 100  # of sound that the API takes; less is no word either
-HINT_CHARACTERS = 600  # whisper reads the last 224 tokens of a prompt
+HINT_CHARACTERS = 400  # whisper reads the last 224 tokens of a prompt: these and
+BEFORE_CHARACTERS = 200  # what was said before
 
 
 def missing(settings: Settings) -> str | None:
@@ -53,124 +59,94 @@ class OpenAIRecognizer:
     def knows(self, language: str) -> bool:
         return language in get_args(Language)
 
-    async def transcribe(
+    def transcribe(
         self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
     ) -> AsyncIterator[Transcript]:
-        utterance = _Utterance(self._account, language, hints)
-        feeder = asyncio.create_task(utterance.feed(audio), name="openai-stt-feed")
-        try:
-            while (transcript := await utterance.next()) is not None:
-                yield transcript
-        finally:
-            feeder.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await feeder
+        return growing.transcribe(_Transcriptions(self._account, language, hints), audio, language)
 
 
-class _Utterance:
-    """The recording so far, and at most one request for it."""
+class _Transcriptions:
+    """One utterance's requests. See `pipeline.stt.growing.Decoder`."""
+
+    every_s = 8.0  # longer than most people speak without a pause, which is answered anyway
 
     def __init__(self, account: openai_account.Account, language: str, hints: Sequence[str]) -> None:
         self._account = account
         self._language = language
-        self._prompt = ", ".join(hints)[:HINT_CHARACTERS]
-        self._pcm = bytearray()
-        self._owed = 0  # pauses without a final
-        self._request: asyncio.Task[None] | None = None
-        # Bounded by the words of the answers: one partial a word.
-        self._out: asyncio.Queue[Transcript | Exception | None] = asyncio.Queue()
+        self._hints = ", ".join(hints)[:HINT_CHARACTERS]
+        self.timed = account.model.startswith("whisper")
 
-    async def next(self) -> Transcript | None:
-        """The next transcript; None: all that was owed has come. Raises what went wrong."""
-        item = await self._out.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-    async def feed(self, audio: AsyncIterator[AudioChunk | Pause]) -> None:
-        new = False  # sound since the last pause
-        try:
-            async for piece in audio:
-                new = isinstance(piece, AudioChunk)
-                if isinstance(piece, AudioChunk):
-                    self._pcm += piece.samples.tobytes()
-                else:
-                    await self._ask()
-            if new:
-                await self._ask()
-            if self._request is not None:
-                await self._request
-            self._out.put_nowait(None)
-        except Exception as error:  # the microphone's
-            self._out.put_nowait(error)
-        finally:
-            await self._drop()
-
-    async def _ask(self) -> None:
-        await self._drop()
-        self._owed += 1
-        self._request = asyncio.create_task(self._answer(bytes(self._pcm)), name="openai-stt-request")
-
-    async def _drop(self) -> None:
-        if self._request is not None:
-            self._request.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._request
-
-    async def _answer(self, pcm: bytes) -> None:
-        try:
-            final = Transcript("final", "", language=self._language)
-            if len(pcm) >= 2 * MIC_RATE * SHORTEST_MS // 1000:
-                final = await self._transcribed(pcm)
-            for _ in range(self._owed):
-                self._out.put_nowait(final)
-            self._owed = 0
-        except Exception as error:
-            self._out.put_nowait(self._account.translated(error))
-
-    async def _transcribed(self, pcm: bytes) -> Transcript:
+    async def decode(self, part: Part, said: Callable[[str], None]) -> Heard:
         model = self._account.model
         request: dict[str, Any] = {
             "model": model,
-            "file": ("speech.wav", _wav(pcm), "audio/wav"),
+            "file": ("speech.wav", _wav(part.samples), "audio/wav"),
             "language": self._language,
         }
-        if self._prompt:
-            request["prompt"] = self._prompt
+        prompt = " ".join(filter(None, [self._hints, part.before[-BEFORE_CHARACTERS:].strip()]))
+        if prompt:
+            request["prompt"] = prompt
         transcriptions = self._account.client.audio.transcriptions
-        if "transcribe" in model:
-            return await self._streamed(await transcriptions.create(**request, stream=True))
-        if model.startswith("whisper"):
-            request |= {"response_format": "verbose_json", "timestamp_granularities": ["word"]}
-        answer = await transcriptions.create(**request)
-        if not isinstance(getattr(answer, "text", None), str):
-            raise self._account.bad_response("no transcript")
-        words = tuple(
-            Word(word.word, round(1000 * word.start), round(1000 * word.end), 1.0)
-            for word in getattr(answer, "words", None) or ()
-        )
-        return Transcript("final", answer.text.strip(), words=words, language=self._language)
+        try:
+            if "transcribe" in model:
+                return await self._streamed(await transcriptions.create(**request, stream=True), said)
+            if self.timed:
+                granularities = ["word", "segment"]
+                request |= {"response_format": "verbose_json", "timestamp_granularities": granularities}
+            return self._heard(await transcriptions.create(**request))
+        except Exception as error:
+            raise self._account.translated(error) from error
 
-    async def _streamed(self, stream: Any) -> Transcript:
-        """Partials as the server writes them, then the final."""
+    async def _streamed(self, stream: Any, said: Callable[[str], None]) -> Heard:
         text = ""
         async with stream:
             async for event in stream:
                 if event.type == "transcript.text.delta":
                     text += event.delta
-                    said = text.lstrip()
-                    self._out.put_nowait(Transcript("partial", said, sure=len(said), language=self._language))
+                    said(text.strip())
                 elif event.type == "transcript.text.done":
-                    return Transcript("final", event.text.strip(), language=self._language)
+                    whole = event.text.strip()
+                    return Heard("" if is_made_up(whole, self._language) else whole)
         raise self._account.bad_response("a transcript that stops in the middle")
 
+    def _heard(self, answer: Any) -> Heard:
+        text = getattr(answer, "text", None)
+        if not isinstance(text, str):
+            raise self._account.bad_response("no transcript")
+        timed = getattr(answer, "words", None)
+        if not timed:
+            return Heard("" if is_made_up(text, self._language) else text.strip())
+        words = _words(text.strip(), timed)
+        for segment in getattr(answer, "segments", None) or ():
+            silence, likely = getattr(segment, "no_speech_prob", 0.0), getattr(segment, "avg_logprob", 0.0)
+            if is_made_up(segment.text, self._language, silence, likely):
+                first, last = 1000 * segment.start, 1000 * segment.end
+                words = [word for word in words if not first <= (word.start_ms + word.end_ms) / 2 <= last]
+        kept = without_circles(words, self._language)
+        return Heard("".join(word.text for word in kept), tuple(kept))
 
-def _wav(pcm: bytes) -> bytes:
+
+def _words(text: str, words: Sequence[Any]) -> list[Word]:
+    """The text cut up where its words begin: they come without their stops and spaces."""
+    starts, at = [], 0
+    for word in words:
+        found = re.compile(re.escape(word.word.strip()), re.IGNORECASE).search(text, at)
+        starts.append(found.start() if found else at)
+        at = found.end() if found else at
+    starts = [0, *starts[1:], len(text)]
+    return [
+        Word(text[first:last], round(1000 * word.start), round(1000 * word.end), 1.0)
+        for word, first, last in zip(words, starts, starts[1:], strict=False)
+        if text[first:last]
+    ]
+
+
+def _wav(samples: np.ndarray) -> bytes:
     """int16 mono at MIC_RATE as a WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(MIC_RATE)
-        out.writeframes(pcm)
+        out.writeframes(samples.tobytes())
     return file.getvalue()

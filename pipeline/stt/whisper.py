@@ -1,0 +1,173 @@
+"""A batch of recordings through Whisper: CTranslate2's own steps, which take several at once.
+
+faster-whisper's `transcribe` takes one recording, and its batches are pieces of one; here each row is
+somebody else's. It takes from faster-whisper what is the same for one: features, tokenizer, alignment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faster_whisper.audio import pad_or_trim
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
+
+from pipeline.audio import MIC_RATE
+from pipeline.providers import Word
+from pipeline.stt.growing import Heard
+from pipeline.stt.hallucinations import goes_in_circles, is_made_up, without_circles
+from pipeline.stt.recording import Recording
+
+WINDOW_S = 30  # what Whisper looks at, always
+LATE_S = 10  # before the window's end, in which a longer recording is cut where it is quietest
+PROMPT_TOKENS = 160  # of hints and what was said before; most of 448 is for the answer
+STEP_TOKENS = 16  # a prompt's length is a multiple of it: only equal ones go into one batch
+SURE = 0.8  # probability of another language than the one expected, to take it
+LONGEST_WORD = 2.0  # times the median; what is longer has silence in it
+MEDIAN_S = 0.7  # of words, at most
+BEFORE_WORD, BEHIND_WORD = (
+    "\"'“¿([{-",
+    "\"'.。,，!！?？:：”)]}、",
+)  # what belongs to the next word, or to the last
+SENTENCE_ENDS = ".。!！?？"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recording of a batch."""
+
+    samples: np.ndarray  # int16, shape (n,), mono, MIC_RATE
+    language: str  # ISO 639-1
+    prompt: tuple[int, ...] = ()  # tokens
+    detect: bool = False  # only which language it is: nothing is transcribed
+
+    @property
+    def goes_with(self) -> Hashable:
+        """What all rows of a batch have in common."""
+        return self.detect, self.language, len(self.prompt)
+
+
+class Whisper:
+    """`run` is for the model's thread.
+
+    Args:
+        model: a `faster_whisper.WhisperModel`.
+        languages: that may be detected.
+    """
+
+    def __init__(self, model: Any, beam_size: int, languages: Sequence[str]) -> None:
+        self._model = model
+        self._beam_size = beam_size
+        self._languages = frozenset(languages)
+        self._tokenizers: dict[str, Any] = {}
+
+    @property
+    def multilingual(self) -> bool:
+        return bool(self._model.model.is_multilingual)
+
+    @property
+    def device(self) -> str:
+        """cpu or cuda."""
+        return str(self._model.model.device)
+
+    def row(self, samples: np.ndarray, language: str, hints: str, before: str, *, detect: bool) -> Row:
+        """With a prompt of the hints, and of what was said before the newest that fits."""
+        if detect:
+            return Row(samples, language, detect=True)
+        tokenizer = self._tokenizer(language)
+        named = tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2] if hints else []
+        said = tokenizer.encode(f" {before.strip()}") if before else []
+        whole = min(PROMPT_TOKENS, len(named) + len(said)) // STEP_TOKENS * STEP_TOKENS
+        return Row(samples, language, (*named, *said[len(said) - max(0, whole - len(named)) :]))
+
+    def run(self, rows: Sequence[Row]) -> list[Heard]:
+        """What was said in each. They go with each other."""
+        pieces = [(row, at, piece) for row in rows for at, piece in _windows(row.samples)]
+        features = [self._model.feature_extractor(piece.astype(np.float32) / 32768) for _, _, piece in pieces]
+        encoded = self._model.encode(np.stack([pad_or_trim(each) for each in features]))
+        if rows[0].detect:
+            return [Heard("", language=each) for each in self._detected(rows, encoded)]
+        tokenizer = self._tokenizer(rows[0].language)
+        prompts = [
+            self._model.get_prompt(tokenizer, list(row.prompt), without_timestamps=True)
+            for row, _, _ in pieces
+        ]
+        results = self._model.model.generate(
+            encoded,
+            prompts,
+            beam_size=self._beam_size,
+            max_length=self._model.max_length,
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+        )
+        tokens = [[each for each in result.sequences_ids[0] if each < tokenizer.eot] for result in results]
+        frames = [each.shape[-1] for each in features]
+        alignments = self._model.find_alignment(tokenizer, tokens, encoded, frames)
+        words: dict[int, list[Word]] = {id(row): [] for row in rows}
+        for (row, at, piece), said, result, alignment in zip(
+            pieces, tokens, results, alignments, strict=True
+        ):
+            length = len(result.sequences_ids[0])
+            likely = (
+                result.scores[0] * length / (length + 1)
+            )  # the end's token is in the score, not in the ids
+            if is_made_up(tokenizer.decode(said), row.language, result.no_speech_prob, likely):
+                continue
+            found = without_circles(_words(alignment, at, len(piece)), row.language)
+            if not goes_in_circles("".join(word.text for word in found)):
+                words[id(row)] += found
+        return [Heard("".join(word.text for word in each), tuple(each)) for each in words.values()]
+
+    def _detected(self, rows: Sequence[Row], encoded: Any) -> list[str]:
+        """The language expected, unless the model is sure of another."""
+        found = []
+        for row, guesses in zip(rows, self._model.model.detect_language(encoded), strict=True):
+            known = [(token[2:-2], sure) for token, sure in guesses if token[2:-2] in self._languages]
+            best, sure = known[0] if known else (row.language, 1.0)
+            found.append(best if sure > SURE else row.language)
+        return found
+
+    def _tokenizer(self, language: str) -> Any:
+        if language not in self._tokenizers:
+            self._tokenizers[language] = Tokenizer(
+                self._model.hf_tokenizer, self.multilingual, task="transcribe", language=language
+            )
+        return self._tokenizers[language]
+
+
+def _windows(samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Pieces that Whisper can look at, each with its place in samples."""
+    recording, found = Recording(), []
+    recording.push(samples)
+    while (left := recording.end - recording.start) > WINDOW_S * MIC_RATE:
+        at, latest = recording.start, recording.start + WINDOW_S * MIC_RATE
+        _, place = recording.quietest(latest - LATE_S * MIC_RATE, latest - 1)
+        found.append((at, recording.sound(place)))
+        recording.drop(place)
+    return [*found, (recording.start, recording.sound(recording.start + left))]
+
+
+def _words(alignment: list[dict[str, Any]], at: int, length: int) -> list[Word]:
+    """With the spaces in front of them, which not all languages have, and the stops behind them.
+
+    Args:
+        at, length: of the piece that was aligned, in samples."""
+    merge_punctuations(alignment, BEFORE_WORD, BEHIND_WORD)
+    spoken = [each for each in alignment if each["word"]]
+    durations = [each["end"] - each["start"] for each in spoken if each["end"] > each["start"]]
+    longest = LONGEST_WORD * min(MEDIAN_S, float(np.median(durations))) if durations else 0.0
+    words, begins = [], True  # a sentence
+    for each in spoken:
+        start, end = each["start"], min(each["end"], length / MIC_RATE)
+        if end - start > longest and begins:
+            start = end - longest
+        elif end - start > longest and each["word"].strip()[-1:] in SENTENCE_ENDS:
+            end = start + longest
+        begins = each["word"].strip()[-1:] in SENTENCE_ENDS
+        start_ms, end_ms = (round(1000 * (at / MIC_RATE + time)) for time in (min(start, end), end))
+        words.append(Word(each["word"], start_ms, end_ms, min(1.0, float(each["probability"]))))
+    return words

@@ -1,0 +1,176 @@
+"""An utterance that grows: no word lost or doubled where it is cut, and little left to do at a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.audio import MIC_RATE
+from pipeline.providers import Transcript
+from pipeline.stt import growing
+from tests import virtual
+from tests.providers.spoken import Listener, Spoken, microphone, sound, timeline
+
+
+def heard(listener: Listener, pauses_ms: Sequence[int] = (), hiss_db: float = -75.0) -> list[Transcript]:
+    """All that comes of that speech, spoken in (virtual) real time."""
+
+    async def listen() -> list[Transcript]:
+        audio = microphone(sound(listener.words, hiss_db), pauses_ms)
+        return [each async for each in growing.transcribe(listener, audio, "en")]
+
+    return virtual.run(listen())
+
+
+def finals(transcripts: list[Transcript]) -> list[Transcript]:
+    return [each for each in transcripts if each.kind == "final"]
+
+
+def text(words: Sequence[Spoken]) -> str:
+    return " ".join(word.text for word in words)
+
+
+def sentences(seconds: float, seed: int = 1) -> list[Spoken]:
+    """Four words a second, a breath of 300 ms after every eight or so."""
+    random = Random(seed)
+    lengths, gaps = [], []
+    while sum(lengths) + sum(gaps) < 1000 * seconds:
+        lengths.append(random.randint(120, 320))
+        gaps.append(300 if random.random() < 0.12 else random.choice([0, 10, 30]))
+    return timeline(lengths, gaps)
+
+
+def decoded_s(listener: Listener, *, owed: bool) -> list[float]:
+    return [len(part.samples) / MIC_RATE for part in listener.parts if part.owed is owed]
+
+
+@pytest.mark.parametrize("timed", [True, False], ids=["word times", "no word times"])
+@pytest.mark.parametrize("seconds", [5, 15, 45])
+def test_at_a_pause_only_the_tail_is_owed(seconds: int, timed: bool) -> None:
+    listener = Listener(sentences(seconds), timed=timed)
+    (final,) = finals(heard(listener))
+    assert final.text == text(listener.words)
+    assert max(decoded_s(listener, owed=True)) < 8
+    assert sum(decoded_s(listener, owed=False)) < (8 if timed else 1.1) * seconds
+
+
+def test_without_any_pause_it_is_cut_between_agreed_words() -> None:
+    listener = Listener(timeline([250] * 160, [20] * 160))
+    (final,) = finals(heard(listener))
+    assert final.text == text(listener.words)
+    assert max(decoded_s(listener, owed=True)) < 12
+
+
+words_and_gaps = st.lists(
+    st.tuples(
+        st.integers(100, 700), st.one_of(st.integers(0, 80), st.integers(180, 320), st.integers(0, 1500))
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    spoken=words_and_gaps,
+    said=st.sampled_from([(), ("no",), ("no", "no", "yes")]),
+    timed=st.booleans(),
+    takes_s=st.sampled_from([0.01, 0.3, 1.7]),
+    hiss_db=st.sampled_from([-90.0, -55.0]),
+    seed=st.integers(0, 1000),
+    data=st.data(),
+)
+def test_no_word_is_lost_or_doubled_at_a_seam(spoken, said, timed, takes_s, hiss_db, seed, data) -> None:
+    words = timeline([length for length, _ in spoken], [gap for _, gap in spoken], words=said)
+    rests = [
+        (before.end, after.start) for before, after in pairwise(words) if after.start - before.end >= 100
+    ]
+    asked = data.draw(st.lists(st.sampled_from(rests), unique=True)) if rests else []
+    # A pause is asked for after 100 ms of silence, as the floor does.
+    pauses = [end + 100 for end, _ in asked]
+    listener = Listener(words, timed=timed, jitter_ms=40, takes_s=takes_s, seed=seed)
+    transcripts = heard(listener, pauses, hiss_db)
+    assert finals(transcripts)[-1].text == text(words)
+    assert len(finals(transcripts)) == len(pauses) + 1
+    if timed:
+        assert [word.text for word in finals(transcripts)[-1].words] == [word.text for word in words]
+
+
+@settings(max_examples=30, deadline=None)
+@given(spoken=words_and_gaps, seed=st.integers(0, 1000))
+def test_what_is_settled_never_changes(spoken, seed) -> None:
+    words = timeline([length for length, _ in spoken], [gap for _, gap in spoken])
+    listener = Listener(words, seed=seed, jitter_ms=40)
+    heard(listener)
+    for before, after in pairwise(listener.parts):
+        assert after.before.startswith(before.before)
+
+
+def test_an_answer_without_word_times_is_taken_back_when_the_pause_was_short() -> None:
+    words = timeline([300] * 4, [100, 20, 160, 20])
+    listener = Listener(words, timed=False)
+    first, second = finals(heard(listener, [words[1].end + 100]))
+    assert (first.text, second.text) == (text(words[:2]), text(words))
+    assert listener.parts[-1].before == "", "it is decoded as one"
+
+
+def test_what_two_decodings_agree_on_is_sure() -> None:
+    listener = Listener(timeline([250] * 16, [20] * 16))
+    partials = [each for each in heard(listener) if each.kind == "partial"]
+    sure = [each.text[: each.sure] for each in partials]
+    assert sure[0] == ""
+    assert sure[-1]
+    assert all(text(listener.words).startswith(each) for each in sure), "what one misheard is not among it"
+    assert any(each.text not in text(listener.words) for each in partials)
+
+
+def test_silence_is_not_decoded_again_while_somebody_thinks() -> None:
+    listener = Listener(timeline([300, 300, 300], [100, 40, 40]))
+
+    async def listen() -> None:
+        audio = microphone(sound(listener.words, after_ms=15_000), [1300])
+        async for _ in growing.transcribe(listener, audio, "en"):
+            pass
+
+    virtual.run(listen())
+    assert len(listener.parts) <= 3, "the words, and the end"
+
+
+def test_a_second_pause_without_sound_costs_no_decoding() -> None:
+    listener = Listener(timeline([300, 300], [100, 40]))
+    end_ms = listener.words[-1].end + 400
+    first, second = finals(heard(listener, [end_ms, end_ms]))
+    assert first == second
+    assert len(decoded_s(listener, owed=True)) == 1
+
+
+def test_a_decoding_in_the_background_gives_way_to_a_pause() -> None:
+    listener = Listener(timeline([250] * 8, [20] * 8), takes_s=5.0)
+    assert finals(heard(listener))[0].text == text(listener.words)
+    assert listener.cancelled == 1
+
+
+def test_the_background_failing_costs_the_partials_alone() -> None:
+    listener = Listener(sentences(8), failing=lambda part: not part.owed)
+    transcripts = heard(listener)
+    assert [each.kind for each in transcripts] == ["final"]
+    assert transcripts[0].text == text(listener.words)
+    assert len(decoded_s(listener, owed=False)) == 1
+
+
+def test_what_is_owed_failing_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="the model failed"):
+        heard(Listener(sentences(2), failing=lambda part: part.owed))
+
+
+def test_what_was_said_before_is_handed_on_with_the_tail() -> None:
+    listener = Listener(sentences(15))
+    heard(listener)
+    last = listener.parts[-1]
+    assert text(listener.words).startswith(last.before.strip())
+    assert last.before

@@ -1,0 +1,127 @@
+"""faster-whisper, with a tiny model that says one sentence: loading, batches and cancelling are real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import faster_whisper
+import numpy as np
+import pytest
+
+from pipeline.errors import ProviderError
+from pipeline.providers import Pause, Recognizer, plugin
+from pipeline.settings import FasterWhisperSettings, Settings, SttSettings
+from pipeline.stt.whisper import Row, Whisper
+from tests.providers.ears import Piece, heard
+from tests.providers.tiny_whisper import TINY, Size, make
+from tests.sounds import chunks, noise
+
+SENTENCE = "we moved it"
+WORDS = [" we", " moved", " it"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("whisper"), WORDS)
+
+
+@pytest.fixture
+async def ears(folder: Path) -> AsyncIterator[Recognizer]:
+    own = FasterWhisperSettings(model=str(folder), threads=1, batch=4)
+    made: Recognizer = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))
+    await made.start()
+    yield made
+    await made.close()
+
+
+def whisper(folder: Path) -> Whisper:
+    model = faster_whisper.WhisperModel(str(folder), device="cpu", cpu_threads=1, local_files_only=True)
+    return Whisper(model, 1, ["en", "de", "ru"])
+
+
+async def test_it_says_the_words_with_their_times(ears: Recognizer) -> None:
+    final = (await heard(ears, [*chunks(noise(2000)), Pause()]))[-1]
+    assert final.text == SENTENCE
+    assert [word.text for word in final.words] == SENTENCE.split()
+    assert 0 < final.words[0].end_ms <= final.words[1].end_ms <= final.words[2].end_ms <= 2000
+
+
+async def test_it_decodes_while_someone_speaks_and_what_stays_is_sure(ears: Recognizer) -> None:
+    taken = asyncio.Event()
+
+    async def speaking() -> AsyncIterator[Piece]:
+        for _ in range(3):
+            taken.clear()
+            for piece in chunks(noise(1100)):
+                yield piece
+            await taken.wait()
+
+    partials = []
+    async with aclosing(ears.transcribe(speaking(), language="en")) as stream:  # type: ignore[type-var]
+        async for transcript in stream:
+            partials.append(transcript)
+            taken.set()
+    assert [(each.kind, each.sure) for each in partials[:2]] == [("partial", 0), ("partial", len(SENTENCE))]
+
+
+def test_a_batch_says_what_each_would_say_alone(folder: Path) -> None:
+    model = whisper(folder)
+    rows = [Row(noise(length, seed=length), "en") for length in (400, 1300, 2000, 3100)]
+    assert model.run(rows) == [result for row in rows for result in model.run([row])]
+
+
+def test_a_recording_longer_than_its_window_is_decoded_in_pieces(folder: Path) -> None:
+    sound = np.concatenate([noise(25_000), np.zeros(8000, np.int16), noise(20_000, seed=2)])
+    (heard,) = whisper(folder).run([Row(sound, "en")])
+    assert heard.text.split() == SENTENCE.split() * 2
+    assert heard.words[3].end_ms - 400 >= 25_000, "in the quiet between them"
+
+
+def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> None:
+    model, sound = whisper(folder), noise(1000)
+    tokens = {len(model.row(sound, "en", "a b", "x" * said, detect=False).prompt) for said in range(300)}
+    assert tokens == {4, *range(16, 161, 16)}, "of few lengths, so that many go together"
+    first, last = (model.row(sound, "en", "a b", before, detect=False) for before in ("y" * 300, "z" * 300))
+    assert first.prompt[:4] == last.prompt[:4]
+    assert first.prompt[4:] != last.prompt[4:]
+    assert model.run([last])[0].text.strip() == SENTENCE
+
+
+def test_what_is_spoken_decides_the_language_where_the_model_is_sure(tmp_path: Path) -> None:
+    many = Size(TINY.width, TINY.layers, TINY.heads)
+    model = whisper(make(tmp_path, WORDS, size=many))
+    assert model.multilingual
+    row = model.row(noise(1500), "de", "hints", "before", detect=True)
+    assert (row.prompt, row.detect) == ((), True)
+    assert model.run([row])[0].language == "de", "it is not sure: it hears nothing"
+    assert model.run([Row(noise(1500), "de")])[0].text.strip() == SENTENCE
+
+
+@pytest.mark.parametrize("words", [[" la"] * 14, [" so", " it"] * 7])
+def test_it_does_not_go_round_in_circles(tmp_path: Path, words: list[str]) -> None:
+    (heard,) = whisper(make(tmp_path, words)).run([Row(noise(2000), "en")])
+    assert len(heard.words) < len(words)
+
+
+def test_says_what_it_lacks(tmp_path: Path) -> None:
+    module = plugin("stt", "faster_whisper")
+
+    def lacks(model: str) -> str | None:
+        own = FasterWhisperSettings(model=model)
+        answer: str | None = module.missing(Settings(stt=SttSettings(faster_whisper=own)))
+        return answer
+
+    assert "stt.faster_whisper.model" in (lacks("") or "")
+    assert "no model.bin" in (lacks(str(tmp_path)) or "")
+    assert lacks("small") is None
+
+
+async def test_with_an_unknown_name_says_which_there_are() -> None:
+    own = FasterWhisperSettings(model="smal")
+    ears = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))
+    with pytest.raises(ProviderError, match="large-v3"):
+        await ears.start()
+    await ears.close()

@@ -11,6 +11,7 @@
 
 import { send } from './access.js';
 
+const SERVERS_MS = 2000;                          // for the server to name STUN and TURN servers; without them most calls work
 const GATHER_MS = 1000;                           // ICE gathering may take longer; what is there then is sent
 const NO_PATH_MS = 3000;                          // without any interface Chromium gathers for ever, and finds nothing
 const CONNECT_MS = 12_000;
@@ -21,6 +22,14 @@ const WATCH_MS = 500;
 const SILENT_MS = 1000, GIVEN_UP_MS = 6000;
 
 const CANDIDATE = /^a=candidate:/m;
+
+/** What the server's operator has set up for networks that let little through; none by default. */
+async function iceServers() {
+  try {
+    const response = await send('/v1/viva/ice', { signal: AbortSignal.timeout(SERVERS_MS) });
+    return response.ok ? (await response.json()).iceServers : [];
+  } catch { return []; }
+}
 
 export class CallError extends Error {
   /** @param {{kind: string}} fault  offline, gone, busy, rejected, timeout */
@@ -38,7 +47,7 @@ export class Call extends EventTarget {
   constructor({ microphone, camera, cameraLater = false, viva }) {
     super();
     Object.assign(this, { viva, location: null, over: false });
-    const peer = this.peer = new RTCPeerConnection({ iceServers: [] });
+    const peer = this.peer = new RTCPeerConnection();
     if (microphone) peer.addTrack(microphone, new MediaStream([microphone]));
     else peer.addTransceiver('audio', { direction: 'recvonly' });
     if (camera) this.video = this.#sender(peer.addTrack(camera, new MediaStream([camera])));
@@ -60,6 +69,9 @@ export class Call extends EventTarget {
   /** Offers, and returns when the answer is in place. Throws CallError. */
   async open() {
     this.deadline = setTimeout(() => this.#lose({ kind: 'timeout' }), CONNECT_MS);
+    const servers = await iceServers();
+    if (this.over) return;
+    this.peer.setConfiguration({ iceServers: servers });
     await this.peer.setLocalDescription();
     await this.#gathered();
     const { sdp } = this.peer.localDescription;

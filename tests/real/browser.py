@@ -91,6 +91,7 @@ def page_server(about: Callable[[], dict[str, Any]], scripts: dict[str, Path]) -
 
     answers: dict[str, Callable[[], tuple[str, bytes]]] = {
         "/v1/viva/about": lambda: ("application/json", json.dumps(about()).encode()),
+        "/v1/viva/ice": lambda: ("application/json", b'{"iceServers": []}'),
         "/favicon.ico": lambda: ("image/svg+xml", b""),
         **{name: script(path) for name, path in scripts.items()},
     }

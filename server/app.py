@@ -12,9 +12,10 @@ from typing import Any
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from pipeline.errors import VivaError
 from server.about import about
 from server.address import networks
-from server.admission import CALLS, CLIENT_SECRETS, CONNECTIONS, admit, granted
+from server.admission import CALLS, CLIENT_SECRETS, CONNECTIONS, SOCKET, admit, granted
 from server.answers import Refused, refuse_in_json
 from server.auth import Auth
 from server.config import Config
@@ -23,6 +24,8 @@ from server.engines import Engines
 from server.guard import Guard
 from server.issuing import issue
 from server.offer import MAX_BYTES
+from server.socket_route import AcceptedSocket, resume_token
+from server.turn import ice_servers
 from server.workers import Placed, Workers
 
 BODY_BYTES = 2 * MAX_BYTES  # an offer and a session object
@@ -63,9 +66,11 @@ class Routes:
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/healthz", self.health)
         app.router.add_get("/v1/viva/about", self.about)
+        app.router.add_get("/v1/viva/ice", self.ice)
         app.router.add_post(CALLS, self.place)
         app.router.add_delete(CALLS + "/{call_id}", self.hang_up)
         app.router.add_post(CALLS + "/{call_id}/hangup", self.hang_up)
+        app.router.add_get(SOCKET, self.talk)
         app.router.add_post("/offer", self.offer)
         app.router.add_post(CLIENT_SECRETS, self.client_secret)
         for path in (
@@ -75,6 +80,7 @@ class Routes:
             CLIENT_SECRETS,
             "/offer",
             "/v1/viva/about",
+            "/v1/viva/ice",
         ):
             app.router.add_route(hdrs.METH_OPTIONS, path, self.preflight)
         app.router.add_get("/{path:.*}", self.page)
@@ -82,14 +88,13 @@ class Routes:
     # ------------------------------------------------------------ calls
 
     async def place(self, request: web.Request) -> web.Response:
-        """An offer as raw SDP, or multipart with `sdp` and `session`; 201 and the answer."""
+        """An offer as raw SDP, or multipart with `sdp`, `session` and `resume`; 201 and the answer."""
         if request.content_type == SDP:
-            offer, session = _text(await _body(request)), ""
+            placed = await self._place(request, _text(await _body(request)))
         elif request.content_type == "multipart/form-data":
-            offer, session = await _parts(request)
+            placed = await self._place(request, **await _parts(request))
         else:
             raise Refused(415, "unsupported_media_type", f"send {SDP}, or multipart/form-data with sdp")
-        placed = await self._place(request, offer, session)
         return web.Response(
             status=201,
             text=placed.answer,
@@ -107,10 +112,32 @@ class Routes:
         placed = await self._place(request, given["sdp"])
         return web.json_response({"sdp": placed.answer, "type": "answer", "id": placed.call_id})
 
-    async def _place(self, request: web.Request, offer: str, session: str = "") -> Placed:
+    async def talk(self, request: web.Request) -> web.StreamResponse:
+        """The same session over a WebSocket. `model` may say anything: there is one."""
+        if request.headers.get(hdrs.UPGRADE, "").lower() != "websocket":
+            raise Refused(
+                426, "upgrade_required", f"this is a WebSocket; over WebRTC post an offer to {CALLS}"
+            )
+        if "call_id" in request.query:
+            raise Refused(400, "unsupported_parameter", "a call has one line only", "call_id")
+        settings = self._config.server
+        quiet_s = settings.consent_failures * settings.consent_interval_s
+        socket = AcceptedSocket(request, self._config.limits.event_bytes, quiet_s)
+        grant, resume = granted(request), resume_token(request)
+        if not resume:
+            self._auth.secrets.redeem(grant)
+        await self._workers.talk(socket, "", grant.to_json(), resume)
+        return socket.response
+
+    async def _place(self, request: web.Request, sdp: str, session: str = "", resume: str = "") -> Placed:
         grant = granted(request)
-        self._auth.secrets.redeem(grant)
-        return await self._workers.place(offer, session, grant.to_json())
+        if not resume:
+            self._auth.secrets.redeem(grant)
+        try:
+            return await self._workers.place(sdp, session, grant.to_json(), resume)
+        except VivaError:
+            self._auth.secrets.give_back(grant)
+            raise
 
     async def client_secret(self, request: web.Request) -> web.Response:
         """{"expires_after", "session"}, as OpenAI takes them; {"value": "ek_…", "expires_at", "session"}."""
@@ -130,6 +157,12 @@ class Routes:
     async def about(self, request: web.Request) -> web.Response:
         body = about(self._config, self._engines, self._workers.load())
         return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+    async def ice(self, request: web.Request) -> web.Response:
+        """{"iceServers": [...]} as RTCPeerConnection takes it, with credentials for this one client."""
+        settings = self._config.ice
+        servers = ice_servers(settings.servers, self._config.turn_secret, settings.credential_s)
+        return web.json_response({"iceServers": servers}, headers={"Cache-Control": "no-store"})
 
     async def health(self, request: web.Request) -> web.Response:
         load = self._workers.load()
@@ -151,9 +184,16 @@ class Routes:
         if kind is None or not file.is_relative_to(self._page) or not file.is_file():
             raise web.HTTPNotFound
         charset = "; charset=utf-8" if kind.startswith(TEXT) else ""
+        stat = file.stat()
+        etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
         # Kept, but asked about every time: after an update no page runs on half of the old files.
         headers = {"Content-Type": kind + charset, "Cache-Control": "no-cache"}
-        return web.FileResponse(file, headers=headers)
+        response = web.Response(status=304, headers=headers)
+        if not any(known.value == etag for known in request.if_none_match or ()):
+            # No FileResponse: what a client does not read would wait in the kernel, where nobody sees it.
+            response = web.Response(body=await asyncio.to_thread(file.read_bytes), headers=headers)
+        response.etag = etag
+        return response
 
 
 def application(
@@ -198,9 +238,9 @@ async def _json(request: web.Request, *, empty: bool = False) -> dict[str, Any]:
     return given
 
 
-async def _parts(request: web.Request) -> tuple[str, str]:
-    """(sdp, session) of a multipart body, with or without file names; other parts are passed over."""
-    found = {"sdp": "", "session": ""}
+async def _parts(request: web.Request) -> dict[str, str]:
+    """The parts that are ours of a multipart body, with or without file names; others are passed over."""
+    found = {"sdp": "", "session": "", "resume": ""}
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             async for part in await request.multipart():
@@ -210,7 +250,7 @@ async def _parts(request: web.Request) -> tuple[str, str]:
         raise Refused(400, "invalid_multipart", "the multipart body is broken") from broken
     if not found["sdp"]:
         raise Refused(400, "invalid_offer", "the part sdp is missing", "sdp")
-    return found["sdp"], found["session"]
+    return found
 
 
 async def _read_part(part: BodyPartReader) -> bytearray:

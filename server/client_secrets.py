@@ -110,6 +110,10 @@ class ClientSecrets:
             raise SecretRefused("used_client_secret", "the client secret has been used; ask for another")
         self._used[grant.single_use] = grant.expires_at or 0
 
+    def give_back(self, grant: Grant) -> None:
+        """What was redeemed opened no call."""
+        self._used.pop(grant.single_use, None)
+
     def _verified(self, token: str) -> dict[str, Any]:
         for key in self._signing:
             try:

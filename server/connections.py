@@ -15,6 +15,8 @@ request's body may take is the routes'.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable
 
@@ -25,6 +27,7 @@ from server.door import LimitSettings
 from server.guard import Handler
 
 LOOK_EVERY_S = 1.0
+RESET = struct.pack("ii", 1, 0)  # to linger for 0 s: what was not sent is thrown away
 
 
 class Connections:
@@ -62,7 +65,7 @@ class Connections:
         now_s = self._clock()
         for connection in list(self._open.values()):
             if connection.is_too_slow(now_s, self._limits):
-                connection.transport.abort()
+                connection.cut_off()
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -89,7 +92,7 @@ class Connections:
             if not idle:
                 return False
             self.lost(oldest := min(idle, key=lambda one: one.since_s))
-            oldest.transport.abort()
+            oldest.cut_off()
         connection.since_s = connection.owes_since_s = self._clock()
         self._open[connection.transport] = connection
         self._of_address[address] += 1
@@ -130,6 +133,12 @@ class _Connection(asyncio.Protocol):
         unsent_s = now_s - self._unsent_since_s if self._unsent_since_s is not None else 0.0
         return owes_s > limits.request_within_s or unsent_s > limits.sent_within_s
 
+    def cut_off(self) -> None:
+        """At once, and without leaving the kernel what the client does not read."""
+        if (raw := self.transport.get_extra_info("socket")) is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
     def begins(self) -> None:
         self.active, self.owes_since_s = True, None
 
@@ -145,7 +154,7 @@ class _Connection(asyncio.Protocol):
         if self._stays:
             self._inner.connection_made(transport)
         else:
-            transport.abort()
+            self.cut_off()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._stays:

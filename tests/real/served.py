@@ -22,8 +22,10 @@ from aiortc import (
 
 from pipeline.providers import Chosen
 from pipeline.settings import CallSettings, Settings
+from server.admission import CONNECTIONS
 from server.app import application
 from server.config import Config, ServerSettings
+from server.connections import Connections
 from server.ending import begin_nothing_after_close
 from server.engines import Engines
 from server.guard import Guard
@@ -55,6 +57,8 @@ class Served:
     worker: MediaWorker
     engines: Engines
     http: aiohttp.ClientSession
+    key: str = ""  # what callers bring
+    connections: Connections | None = None
 
     async def until_idle(self) -> None:
         """Until no call is left."""
@@ -96,14 +100,15 @@ async def served(
     engines = Engines(config.pipeline, () if embedded else chosen)
     worker = MediaWorker(config, engines)
     guard = Guard(config.server.allowed_hosts, config.server.allowed_origins)
-    listening = Listening(application(config, engines, worker, guard, page), config, guard)
+    app = application(config, engines, worker, guard, page)
+    listening = Listening(app, config, guard)
     engines.start()
     await engines.loaded()
     await engines.parts()
     try:
         await listening.start()
         async with aiohttp.ClientSession() as http:
-            yield Served(listening.url, listening.port, worker, engines, http)
+            yield Served(listening.url, listening.port, worker, engines, http, connections=app[CONNECTIONS])
     finally:
         await worker.drain(0)
         await listening.close()
@@ -151,8 +156,10 @@ class Caller:
 
     async def post(self, offer: str, session: Json | None = None) -> str:
         url, http = self.server.url + CALLS, self.server.http
+        key = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
         if session is None:
-            request = http.post(url, data=offer.encode(), headers={"Content-Type": "application/sdp"})
+            headers = {"Content-Type": "application/sdp"} | key
+            request = http.post(url, data=offer.encode(), headers=headers)
         else:
             with aiohttp.MultipartWriter("form-data") as body:
                 for name, kind, text in (
@@ -161,7 +168,7 @@ class Caller:
                 ):
                     part = body.append(text, {"Content-Type": kind})
                     part.set_content_disposition("form-data", name=name)
-            request = http.post(url, data=body)
+            request = http.post(url, data=body, headers=key)
         async with request as response:
             text = await response.text()
             assert response.status == 201, text

@@ -25,6 +25,7 @@ from server.engines import STAGES, WORDS, Engines
 SENTENCE = "Tell me about your work as an engineer."
 LANGUAGE = "en"  # what every recogniser and voice knows
 STAGE_WITHIN_S = 60.0  # a model that has to be fetched first is not waited for longer
+SCRIPTED = "scripted"  # a mind that is no language model, and calls no tools
 ROBOT = "espeak"  # a voice that recognisers, trained on people, hardly understand
 LEAD_MS = 300  # silence around the sentence, as the gate would hand it on
 
@@ -47,6 +48,7 @@ async def check(config: Config) -> int:
             if engine.error:
                 raise Failed(f"{WORDS[stage]} {engine.chosen.name}: {engine.error}")
             _say(f"load {WORDS[stage]}", engine.took_s or 0.0, f"{engine.chosen.name} ({engine.chosen.why})")
+        _tools(engines)
         await _turn(await engines.parts(), config)
     except (Failed, ProviderError) as error:
         print(f"failed: {error}", flush=True)
@@ -55,6 +57,15 @@ async def check(config: Config) -> int:
         await engines.close()
     _say("all", perf_counter() - began, "works")
     return 0
+
+
+def _tools(engines: Engines) -> None:
+    names = ", ".join(tool.name for tool in engines.toolbox.tools)
+    mind = engines.stages["llm"].chosen.name
+    if names:
+        print(
+            f"tools: {names}{f' (which the mind {mind} never calls)' if mind == SCRIPTED else ''}", flush=True
+        )
 
 
 async def _turn(parts: Parts, config: Config) -> None:
@@ -121,8 +132,8 @@ async def _answered(parts: Parts, heard: str, config: Config) -> str:
     words: list[str] = []
     async with aclosing(parts.mind.reply(messages, options)) as tokens:  # type: ignore[type-var]
         async for token in tokens:
-            if isinstance(token, Token):
-                words.append(token.text)
+            if isinstance(token, Token | str):
+                words.append(token.text if isinstance(token, Token) else token)
     return "".join(words).strip()
 
 

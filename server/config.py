@@ -30,6 +30,7 @@ from pipeline.settings import (
     Section,
     Settings,
     SttSettings,
+    ToolSettings,
     TtsSettings,
     TurnSettings,
 )
@@ -53,6 +54,7 @@ class ServerSettings(Section):
     consent_failures: int = Field(3, ge=1, le=10)
     consent_interval_s: float = Field(2.0, gt=0, le=30)
     greet_after_s: float = Field(3.0, ge=0, le=60)
+    resume_within_s: float = Field(60.0, ge=0, le=3600)
     drain_s: float = Field(10.0, ge=0, le=3600)
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class FileAndEnvironment(BaseSettings):
     stt: SttSettings = SttSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    tools: ToolSettings = ToolSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -146,7 +149,13 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
     _check_choices(given.call, file)
     secrets = Secrets.model_validate(SecretsFromEnvironment().model_dump())
     pipeline = Settings(
-        gate=given.gate, turns=given.turns, stt=given.stt, llm=given.llm, tts=given.tts, secrets=secrets
+        gate=given.gate,
+        turns=given.turns,
+        stt=given.stt,
+        llm=given.llm,
+        tts=given.tts,
+        tools=given.tools,
+        secrets=secrets,
     )
     networks(given.server.trusted_proxies)
     keys, signing = _keys()

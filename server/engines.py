@@ -13,6 +13,7 @@ from pipeline.providers import Chosen, choose
 from pipeline.session import Parts
 from pipeline.settings import Settings
 from pipeline.silero import SileroModel
+from pipeline.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,14 @@ class Engines:
     """The three stages of a process.
 
     Args:
-        settings: what to take. Raises ConfigError when something named cannot run here.
+        settings: what to take. Raises ConfigError when something named cannot run here, or is no tool.
         chosen: taken instead of what the settings name.
     """
 
     def __init__(self, settings: Settings, chosen: Sequence[Chosen] = ()) -> None:
         taken = chosen or [choose(stage, settings) for stage in STAGES]
         self.stages = {choice.stage: Engine(choice) for choice in taken}
+        self.toolbox = Toolbox(settings.tools)
         self._silero: asyncio.Future[SileroModel] | None = None
         self._loading: asyncio.Task[None] | None = None
 
@@ -64,7 +66,7 @@ class Engines:
             raise RuntimeError("start() comes first")
         silero = await asyncio.shield(self._silero)
         ears, mind, voice = (self.stages[stage].chosen.provider for stage in STAGES)
-        return Parts(ears=ears, mind=mind, voice=voice, silero=silero)
+        return Parts(ears=ears, mind=mind, voice=voice, silero=silero, toolbox=self.toolbox)
 
     async def close(self) -> None:
         """Ends loading, threads, processes and connections."""
@@ -72,6 +74,7 @@ class Engines:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        self.toolbox.close()
         closing = (engine.chosen.provider.close() for engine in self.stages.values())
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, Exception):

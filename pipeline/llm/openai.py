@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import openai_account
 from pipeline.errors import ProviderError
-from pipeline.providers import Message, Note, ReplyOptions, Token, Usage
-from pipeline.settings import Settings
+from pipeline.items import new_id
+from pipeline.providers import CutShort, Message, Piece, ReplyOptions, Token, ToolCall, Usage
+from pipeline.settings import NamedTool, Settings
 
 if TYPE_CHECKING:
     import openai
     from openai import AsyncStream
+    from openai.types import CompletionUsage
     from openai.types.chat import ChatCompletionChunk
+    from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 NAME = openai_account.NAME
 REASONING = re.compile(r"^(o\d|gpt-5(?!.*chat))")  # models that think first and take no temperature
 REASONING_TOKENS = 1000  # of room for the thinking, which counts as output
-RETRIES = 3  # of a request without a parameter that the server does not know
+CUTS: dict[str, Literal["max_output_tokens", "content_filter"]] = {  # finish reasons
+    "length": "max_output_tokens",
+    "content_filter": "content_filter",
+}
+NO_PARAMETERS = {"type": "object", "properties": {}}
+RETRIES = 4  # of a request without a parameter that the server does not know
 OPENING = "(The call has just begun, and I have said nothing yet. Please begin.)"
 SPEECHLESS = (
     "whisper",
@@ -58,7 +67,6 @@ class OpenAIMind:
 
     def __init__(self, settings: Settings) -> None:
         self._account = openai_account.Account("llm", settings, settings.llm.openai, ("",), SPEECHLESS)
-        self._window = settings.llm.history_messages
         self.detail = f"{self._account.model} at {self._account.where}"
         self._refused: set[str] = set()  # parameters that this server does not know
 
@@ -69,11 +77,10 @@ class OpenAIMind:
     async def close(self) -> None:
         await self._account.close()
 
-    async def reply(
-        self, messages: Sequence[Message], options: ReplyOptions
-    ) -> AsyncIterator[Token | Note | Usage]:
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         """The next message, token by token. Raises ProviderError. Closing it closes the HTTP stream."""
-        finished = False
+        finished: str | None = None
+        calls: dict[int, ToolCall] = {}  # the newest of each index
         try:
             stream = await self._open(messages, options)
             async with stream:
@@ -81,15 +88,19 @@ class OpenAIMind:
                     for choice in chunk.choices or ():
                         if choice.delta and choice.delta.content:
                             yield Token(choice.delta.content)
-                        finished = finished or choice.finish_reason is not None
+                        for part in (choice.delta and choice.delta.tool_calls) or ():
+                            yield _call(part, calls)
+                        finished = choice.finish_reason or finished
                     if chunk.usage:
-                        yield Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+                        yield _usage(chunk.usage)
         except ProviderError:
             raise
         except Exception as error:  # the SDK's own, and what its HTTP library raises in mid-stream
             raise self._account.translated(error) from error
-        if not finished:
+        if finished is None:
             raise self._account.bad_response("a reply that ends in the middle")
+        if finished in CUTS:
+            yield CutShort(CUTS[finished])
 
     async def _open(
         self, messages: Sequence[Message], options: ReplyOptions
@@ -119,10 +130,27 @@ class OpenAIMind:
     def _request(self, messages: Sequence[Message], options: ReplyOptions) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self._account.model,
-            "messages": chat_messages(messages, self._window),
+            "messages": chat_messages(messages),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if options.tools:
+            request["tools"] = [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": tool.name,
+                        "description": tool.description,
+                        "parameters": tool.parameters or NO_PARAMETERS,
+                    },
+                }
+                for tool in options.tools
+            ]
+            choice = options.tool_choice
+            if isinstance(choice, NamedTool):
+                request["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+            else:
+                request["tool_choice"] = choice
         if REASONING.match(self._account.model):
             request["max_completion_tokens"] = options.max_tokens + REASONING_TOKENS
             request["reasoning_effort"] = "low"
@@ -135,6 +163,8 @@ class OpenAIMind:
             other = _OTHER_NAME.get(name)
             if other and other not in self._refused:
                 request[other] = value
+        if "tools" not in request:  # refused: a choice among none is an error of its own
+            request.pop("tool_choice", None)
         return request
 
 
@@ -144,19 +174,51 @@ _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "
 def _refused(error: openai.BadRequestError, request: dict[str, Any]) -> str | None:
     """Which optional parameter a server does not want, if that is what a 400 says."""
     optional = [name for name in request if name not in ("model", "messages", "stream")]
+    if "support" not in error.message.lower():  # one client's tools are wrong: no reason to take all others'
+        optional = [name for name in optional if name not in ("tools", "tool_choice")]
     if error.param in optional:
         return error.param
     return next((name for name in sorted(optional, key=len, reverse=True) if name in error.message), None)
 
 
-def chat_messages(messages: Sequence[Message], window: int) -> list[dict[str, str]]:
-    """The system prompt and the last `window` messages, as the API takes them.
+def _call(part: ChoiceDeltaToolCall, calls: dict[int, ToolCall]) -> ToolCall:
+    """A piece of a function's call. The id comes with its first piece; some servers give every call the same
+    index, or send no id at all."""
+    begun = calls.get(part.index or 0)
+    name = (part.function and part.function.name) or ""
+    arguments = (part.function and part.function.arguments) or ""
+    if begun is None or (name and part.id != begun.id):
+        begun = ToolCall(part.id or new_id("call"), name, "")
+        calls[part.index or 0] = begun
+    return replace(begun, arguments=arguments)
+
+
+def _usage(usage: CompletionUsage) -> Usage:
+    details = usage.prompt_tokens_details
+    cached = (details and details.cached_tokens) or 0
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+
+
+def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """As the API takes them, system prompts in front.
 
     A call that begins has no message of a user, and many local models refuse to speak first: they are
     given one."""
     system = [message for message in messages if message.role == "system"]
-    said = [message for message in messages if message.role != "system" and message.text][-window:]
-    result = [{"role": message.role, "content": message.text} for message in system if message.text]
+    said = [message for message in messages if message.role != "system"]
+    result = [_chat_message(message) for message in system if message.text]
     if not any(message.role == "user" for message in said):
         result.append({"role": "user", "content": OPENING})
-    return result + [{"role": message.role, "content": message.text} for message in said]
+    return result + [_chat_message(one) for one in said if one.text or one.calls or one.role == "tool"]
+
+
+def _chat_message(message: Message) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+    if not message.calls:
+        return {"role": message.role, "content": message.text}
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in message.calls
+    ]
+    return {"role": "assistant", "content": message.text or None, "tool_calls": calls}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall, ChoiceDeltaToolCallFunction
 from pydantic import SecretStr
 
 from pipeline.errors import ProviderError
 from pipeline.llm import openai as plugin
-from pipeline.providers import Message, ReplyOptions, Token, Usage
-from pipeline.settings import LlmSettings, OpenAILlmSettings, Secrets, Settings
+from pipeline.providers import CutShort, Message, ReplyOptions, Token, ToolCall, Usage
+from pipeline.settings import LlmSettings, NamedTool, OpenAILlmSettings, Secrets, Settings, Tool
 from tests.vendors.openai_server import Behaviour, OpenAIServer
 
 OPTIONS = ReplyOptions(language="en", mode="chat", temperature=0.7, max_tokens=99)
@@ -72,17 +74,6 @@ async def test_request_holds_model_messages_and_limits(vendor, mind):
 async def test_interrupted_tag_stays_in_the_message(vendor, mind):
     await said(mind, [Message("system", "S"), Message("user", "[INTERRUPTED] Stop that.")])
     assert (await vendor.request("chat")).body["messages"][-1]["content"] == "[INTERRUPTED] Stop that."
-
-
-async def test_only_the_last_messages_are_sent(vendor):
-    made = plugin.create(
-        Settings(llm=LlmSettings(history_messages=4, openai=OpenAILlmSettings(base_url=vendor.base_url)))
-    )
-    history = [Message("user" if n % 2 else "assistant", str(n)) for n in range(30)]
-    await said(made, [Message("system", "S"), *history])
-    sent = (await vendor.request("chat")).body["messages"]
-    assert [message["content"] for message in sent] == ["S", "26", "27", "28", "29"]
-    await made.close()
 
 
 async def test_greeting_is_asked_for_by_a_message_because_some_models_never_speak_first(vendor, mind):
@@ -231,3 +222,130 @@ def test_missing_names_both_ways_out():
 
 def test_detail_names_model_and_place():
     assert plugin.create(settings()).detail == "gpt-4o-mini at OpenAI"
+
+
+# ---------------------------------------------------------------- functions
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = Tool(name="weather", description="Today's.", parameters=SCHEMA)
+CLOCK = Tool(name="clock")
+
+
+def with_tools(**more: Any) -> ReplyOptions:
+    return replace(OPTIONS, tools=(WEATHER, CLOCK), **more)
+
+
+async def called(mind: plugin.OpenAIMind) -> dict[str, tuple[str, str]]:
+    """Name and arguments of each call, by its id."""
+    calls: dict[str, tuple[str, str]] = {}
+    async for piece in mind.reply(TALK, with_tools()):
+        if isinstance(piece, ToolCall):
+            _, before = calls.get(piece.id, ("", ""))
+            calls[piece.id] = (piece.name, before + piece.arguments)
+    return calls
+
+
+async def test_tools_are_described_to_the_model(vendor, mind):
+    assert [piece async for piece in mind.reply(TALK, with_tools())]
+    body = (await vendor.request("chat")).body
+    nothing = {"type": "object", "properties": {}}
+    assert [tool["function"] for tool in body["tools"]] == [
+        {"name": "weather", "description": "Today's.", "parameters": SCHEMA},
+        {"name": "clock", "description": "", "parameters": nothing},
+    ]
+    assert body["tool_choice"] == "auto"
+
+
+async def test_without_tools_nothing_is_said_of_them(vendor, mind):
+    await said(mind)
+    assert not {"tools", "tool_choice"} & (await vendor.request("chat")).body.keys()
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("none", "none"),
+        ("required", "required"),
+        (NamedTool(name="clock"), {"type": "function", "function": {"name": "clock"}}),
+    ],
+)
+async def test_the_choice_among_tools_is_passed_on(vendor, mind, choice, sent):
+    assert [piece async for piece in mind.reply(TALK, with_tools(tool_choice=choice))]
+    assert (await vendor.request("chat")).body["tool_choice"] == sent
+
+
+async def test_calls_come_piece_by_piece_behind_the_text(vendor, mind):
+    vendor.reply, vendor.calls = "Let me look.", [("weather", '{"city": "Rome"}'), ("clock", "{}")]
+    pieces = [piece async for piece in mind.reply(TALK, with_tools())]
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Token)) == "Let me look."
+    first = next(n for n, piece in enumerate(pieces) if isinstance(piece, ToolCall))
+    assert not any(isinstance(piece, Token) for piece in pieces[first:])
+    assert sum(isinstance(piece, ToolCall) for piece in pieces) > 4
+    assert await called(mind) == {
+        "call_weather_0": ("weather", '{"city": "Rome"}'),
+        "call_clock_1": ("clock", "{}"),
+    }
+
+
+async def test_an_index_for_all_calls_and_no_ids_are_still_calls_of_their_own():
+    calls: dict[int, ToolCall] = {}
+
+    def part(name: str | None, arguments: str, id: str | None = None) -> ToolCall:
+        function = ChoiceDeltaToolCallFunction(name=name, arguments=arguments)
+        return plugin._call(ChoiceDeltaToolCall(index=0, id=id, function=function), calls)
+
+    first, rest, second = part("weather", '{"a"'), part(None, ": 1}"), part("clock", "{}", "abc")
+    assert first.id == rest.id != second.id == "abc"
+    assert rest.name == "weather"
+
+
+async def test_a_history_with_calls_is_told_as_the_api_wants_it(vendor, mind):
+    call = ToolCall("call_1", "weather", '{"city": "Rome"}')
+    history = [
+        *TALK,
+        Message("assistant", "", calls=(call,)),
+        Message("tool", "", call_id="call_1"),
+        Message("assistant", "It is sunny."),
+    ]
+    await said(mind, history)
+    assert (await vendor.request("chat")).body["messages"][2:] == [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": '{"city": "Rome"}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_1", "content": ""},
+        {"role": "assistant", "content": "It is sunny."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
+)
+async def test_a_reply_that_was_cut_says_so(vendor, mind, finish, reason):
+    vendor.finish = finish
+    pieces = [piece async for piece in mind.reply(TALK, OPTIONS)]
+    assert pieces[-1] == CutShort(reason)
+
+
+async def test_a_model_without_tools_answers_without_them(vendor, mind):
+    vendor.refuses = {"tools": "this-model does not support tools"}
+    assert [piece async for piece in mind.reply(TALK, with_tools())]
+    bodies = [request.body for request in vendor.requests("chat")]
+    assert ["tools" in body for body in bodies] == [True, False]
+    assert "tool_choice" not in bodies[-1]
+
+
+async def test_tools_that_are_wrong_are_no_reason_to_take_them_from_the_next_call(vendor, mind):
+    vendor.refuses = {"tools": "Invalid schema for function 'weather' in tools[0]"}
+    with pytest.raises(ProviderError, match="Invalid schema"):
+        assert [piece async for piece in mind.reply(TALK, with_tools())]
+    vendor.refuses = {}
+    assert [piece async for piece in mind.reply(TALK, with_tools())]
+    assert "tools" in vendor.requests("chat")[-1].body

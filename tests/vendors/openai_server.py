@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,8 +71,13 @@ class OpenAIServer:
         self.speech = Behaviour()
         self.model_names = ["gpt-4o-mini", "gpt-4o-mini-tts", "whisper-1"]
         self.reply: str | Callable[[dict[str, Any]], str] = "That is a good answer. Tell me more."
-        self.heard = "i worked on a database"  # what every recording says
-        self.word_ms = 300  # length of each of its words
+        # what the model calls after its text: (name, arguments as JSON), or what makes that from the request
+        self.calls: list[tuple[str, str]] | Callable[[dict[str, Any]], list[tuple[str, str]]] = []
+        self.refuses: dict[str, str] = {}  # parameters of a chat that are a 400, with its words
+        self.finish = ""  # why the reply ends; "": as a model would
+        # What every recording says; or what makes it from the file sent: words with their times in s.
+        self.heard: str | Callable[[bytes], list[tuple[str, float, float]]] = "i worked on a database"
+        self.word_ms = 300  # length of each word of a text
         # pcm: 16 bit, 24 kHz, 0.5 s; or what makes it from the request's JSON
         self.sound: bytes | Callable[[dict[str, Any]], bytes] = b"\x00\x10\x00\xf0" * 6000
         self.block_bytes = 4801  # of it sent at once; odd, as blocks of a network are
@@ -117,12 +122,20 @@ class OpenAIServer:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         seen = await self._note("chat", request, body)
+        refused = next((words for name, words in self.refuses.items() if name in body), None)
+        if refused is not None:
+            seen.outcome = "failed"
+            seen.ended.set()
+            error = {"message": refused, "type": "invalid_request_error", "param": None, "code": None}
+            return web.json_response({"error": error}, status=400)
         text = self.reply(body) if callable(self.reply) else self.reply
         tokens = re.findall(r"\s*\S+", text)
         usage = {
             "prompt_tokens": sum(len(str(message.get("content")).split()) for message in body["messages"]),
             "completion_tokens": len(tokens),
         }
+        calls = self.calls(body) if callable(self.calls) else self.calls
+        finish = self.finish or ("tool_calls" if calls else "stop")
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "chatcmpl-1", "created": 1, "model": body["model"]}
         if not body.get("stream"):
@@ -135,7 +148,14 @@ class OpenAIServer:
             _event({**head, "choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
             for token in tokens
         ]
-        tail = _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        pieces += [
+            _event(
+                {**head, "choices": [{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": None}]}
+            )
+            for index, (name, arguments) in enumerate(calls)
+            for part in _call_parts(index, name, arguments)
+        ]
+        tail = _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
         if (body.get("stream_options") or {}).get("include_usage"):
             tail += _event({**head, "choices": [], "usage": usage})
         return await self._answer(
@@ -151,28 +171,34 @@ class OpenAIServer:
             else:
                 body[name] = value
         seen = await self._note("transcriptions", request, body, sound)
-        words = re.findall(r"\s*\S+", self.heard)
+        words = self._said_in(sound)
+        text = "".join(word for word, _, _ in words).strip()
         if body.get("stream") == "true":
-            pieces = [_event({"type": "transcript.text.delta", "delta": word}) for word in words]
-            tail = _event({"type": "transcript.text.done", "text": self.heard})
+            pieces = [_event({"type": "transcript.text.delta", "delta": word}) for word, _, _ in words]
+            tail = _event({"type": "transcript.text.done", "text": text})
             return await self._answer(
                 seen, request, self.transcriptions, "text/event-stream", pieces, tail + "data: [DONE]\n\n"
             )
-        answer: dict[str, Any] = {"text": self.heard}
+        answer: dict[str, Any] = {"text": text}
         if body.get("response_format") == "verbose_json":
-            step = self.word_ms / 1000
             answer |= {
                 "task": "transcribe",
                 "language": "english",
-                "duration": len(words) * step,
+                "duration": words[-1][2] if words else 0.0,
                 "words": [
-                    {"word": word.strip(), "start": n * step, "end": (n + 1) * step}
-                    for n, word in enumerate(words)
+                    {"word": word.strip(" .?"), "start": first, "end": last} for word, first, last in words
                 ],
             }
         return await self._answer(
             seen, request, self.transcriptions, "application/json", [json.dumps(answer)]
         )
+
+    def _said_in(self, sound: bytes) -> list[tuple[str, float, float]]:
+        if callable(self.heard):
+            return self.heard(sound)
+        step = self.word_ms / 1000
+        words = re.findall(r"\s*\S+", self.heard)
+        return [(word, number * step, (number + 1) * step) for number, word in enumerate(words)]
 
     async def _speech(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -248,6 +274,14 @@ class OpenAIServer:
 
 def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
+
+
+def _call_parts(index: int, name: str, arguments: str) -> Iterator[dict[str, Any]]:
+    """As OpenAI streams a function's call: its id and name, then its arguments in pieces."""
+    function = {"name": name, "arguments": ""}
+    yield {"index": index, "id": f"call_{name}_{index}", "type": "function", "function": function}
+    for at in range(0, len(arguments), 5):
+        yield {"index": index, "function": {"arguments": arguments[at : at + 5]}}
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -38,7 +38,8 @@ ROOM_MS = 100  # of sound that it takes to judge the room by
 REACH_BACK_MS = 300  # how far before Silero's first window energy may date an opening back,
 REACH_GAP_MS = 40  # over quieter gaps of at most this
 BRIDGE_MS = 100  # a stop's closure inside a word is voice for voiced_ms
-AGAIN_MS = 100  # without energy, after which the other lanes rest in a pause
+AGAIN_MS = 100  # without energy, after which the other lanes rest in a pause,
+DOZE_MS = 300  # and all
 TAIL_MS = 100  # after Silero's last window, in which a last consonant still counts,
 TAIL_GAP_MS = 80  # after no more than this: the closure of a last t or p
 KEPT_MS = 1000  # of sound beside the pre-roll, to date back in
@@ -48,6 +49,7 @@ NEAR_PEAK_DB = 12.0  # but however loud the room, this near the loudest is voice
 PEAK_FALLS_DB = 0.1  # per 32 ms of speech: one shout does not make all that follows silent
 NOISE_FLOOR_DB = -70.0  # below it, everything is silence
 QUIETEST = 1e-10  # a power; keeps log10 defined on digital silence
+SILENT = [10 * math.log10(QUIETEST)] * (MIC_CHUNK // FRAME), 10 * math.log10(QUIETEST)  # of digital silence
 MEAN = np.full(FRAME, 1 / FRAME)  # its product with a frame is the frame's mean
 
 
@@ -91,9 +93,7 @@ class Window:
 def frame_powers(samples: np.ndarray) -> list[float]:
     """int16 (n * FRAME,); the variance of each frame, full scale being 1: power without a constant offset.
 
-    A little above 0 in digital silence. Eight times as fast as numpy's var on arrays this small."""
-    if not samples.any():
-        return [QUIETEST] * (len(samples) // FRAME)
+    Eight times as fast as numpy's var on arrays this small."""
     frames = samples.reshape(-1, FRAME).astype(np.float64)
     means = frames.dot(MEAN)
     np.multiply(frames, frames, out=frames)
@@ -171,6 +171,7 @@ class Gate:
         self._awake = False  # Silero listens on all lanes,
         self._resting = False  # or on the first alone
         self._loud_at = self._now  # samples; the last energy in a pause, while open
+        self._dozing = False  # no lane listens: a pause, while open
         self._onset: int | None = None  # announced, neither confirmed nor withdrawn
         self._announced = False
         self._peak_db = NOISE_FLOOR_DB
@@ -240,17 +241,20 @@ class Gate:
             raise ValueError(f"the gate takes {MIC_CHUNK} samples at {MIC_RATE} Hz")
         if self._now == 0:
             self._last_voiced = self._voice_until = chunk.at
-        power = frame_powers(chunk.samples)
-        levels = [10 * math.log10(each) for each in power]
-        self._level_db = 10 * math.log10(sum(power) / len(power))
+        levels, self._level_db = SILENT
+        if np.count_nonzero(chunk.samples):
+            power = frame_powers(chunk.samples)
+            levels = [10 * math.log10(each) for each in power]
+            self._level_db = 10 * math.log10(sum(power) / len(power))
         self._now = chunk.at + MIC_CHUNK
         self._kept.append(chunk)
         self._kept_levels.append(levels)
         self._follow_noise(sorted(levels)[len(levels) // 2])
         events: list[GateEvent] = []
         if self._is_open:
-            for window in self._lane.push(chunk.samples, levels):
-                self._count(window)
+            if not self._dozing:
+                for window in self._lane.push(chunk.samples, levels):
+                    self._count(window)
             self._look_again(chunk, levels)
         else:
             events = self._look(chunk, levels)
@@ -325,7 +329,8 @@ class Gate:
             lane.wake(chunks[0].at, samples, levels)
 
     def _look_again(self, chunk: AudioChunk, levels: list[float]) -> None:
-        """In a pause: the other lanes listen as soon as there is energy, to notice the next word in time."""
+        """In a long pause without energy no lane listens; as soon as there is some all do, to notice the
+        next word in time."""
         loud = max(levels) >= self._threshold_db()
         if loud:
             self._loud_at = self._now
@@ -333,14 +338,17 @@ class Gate:
         if not pausing and not self._awake:
             return
         others = [lane for lane in self._lanes if lane is not self._lane]
-        if not pausing or self._now - self._loud_at > AGAIN_MS * MIC_RATE // 1000:
+        if not pausing:
             self._awake = False
+        elif (quiet := self._now - self._loud_at) > AGAIN_MS * MIC_RATE // 1000:
+            self._awake, self._dozing = False, quiet > DOZE_MS * MIC_RATE // 1000
         elif self._awake:
             for lane in others:
                 lane.push(chunk.samples, levels)
         elif loud:
-            self._wake(others)
-        for lane in others if self._awake else ():
+            self._wake(self._lanes if self._dozing else others)
+            self._dozing = False
+        for lane in self._lanes if self._awake else ():
             if lane.windows and lane.windows[-1].speech >= self.settings.confirm:
                 self._lane = lane
                 self._awake = False

@@ -186,6 +186,17 @@ def test_in_lasting_noise_one_lane_listens_until_somebody_speaks(model: SileroMo
     assert 0 <= heard.first(Opened)[0] - sounds.ms(4000) <= sounds.ms(200)
 
 
+def test_a_pause_to_think_costs_nothing_while_the_gate_is_open(model: SileroModel) -> None:
+    heard = hear(model, sounds.padded(sounds.speech(SENTENCES[0]), 500, 500))
+    before = heard.gate.silero_windows
+    push(heard, sounds.silence(3_000), len(heard.silence_ms) * MIC_CHUNK)
+    assert heard.gate.is_open
+    assert heard.gate.silero_windows == before
+    at = len(heard.silence_ms)
+    push(heard, sounds.padded(sounds.speech(SENTENCES[2]), 0, 300), at * MIC_CHUNK)
+    assert min(heard.silence_ms[at : at + 7]) < 60, "and the next word is noticed within 140 ms"
+
+
 def test_windows_judged_in_one_run_are_judged_as_one_by_one(model: SileroModel) -> None:
     sound = sounds.speech(SENTENCES[0])[: sounds.ms(900)]
     whole, pieces = SileroStream(model), SileroStream(model)

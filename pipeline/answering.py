@@ -261,6 +261,12 @@ class Answering:
         """Fixed words from the language's table."""
         self._on_air(self._answers.words(self._call(), key))
 
+    def farewell(self, why: str) -> None:
+        """The last words; after them the conversation has ended."""
+        answer = self._answers.words(self._call(), "goodbye")
+        answer.reply.note = {"ended": why}
+        self._on_air(answer)
+
     def speak(self, text: str) -> None:
         """Just that text."""
         self._on_air(self._answers.text(self._call(), text))

@@ -278,6 +278,17 @@ class Session:
             self._floor.answering.cut("client_cancelled")
             self._floor.handle(turns.ReplyEnded())
 
+    def farewell(self, why: str) -> bool:
+        """Says goodbye in place of whatever it is saying, and then ends with `ev.Ended(why)`.
+
+        False: not now, the person is speaking."""
+        self._stop_reply()
+        if self._floor.turns.phase is not Phase.LISTENING:
+            return False
+        self._floor.handle(turns.ReplyAsked())
+        self._floor.answering.farewell(why)
+        return True
+
     def commit(self) -> None:
         """ "I'm done": ends the person's turn now. Raises CallError if nothing was said."""
         if self._floor.hearing.utterance is None:

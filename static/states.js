@@ -82,6 +82,7 @@ const ON = {
   'viva.turn_metrics': (m, e) => ({ measured: [...m.measured, e] }),
   // That the language is not understood has been said already.
   'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
+  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: `This server ends conversations after a while: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
   'viva.ended': (m, e) => ({ ending: e.why ?? 'over' }),
 
   'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speech: { ...m.speech, [e.item_id]: { from: e.audio_start_ms, to: e.audio_start_ms } } }),

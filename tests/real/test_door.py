@@ -14,6 +14,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
+from pipeline.languages import say
 from server.auth import refuse_open_door
 from server.client_secrets import ClientSecrets
 from server.config import Config, ServerSettings
@@ -338,6 +339,18 @@ async def test_wrong_keys_from_one_address_are_slowed_down_and_right_ones_are_no
         assert statuses == [401] * 5 + [429] * 2
         async with server.http.get(about, headers=bearer(KEY)) as response:
             assert response.status == 200
+
+
+async def test_a_call_that_is_too_long_is_told_so_and_ends_with_a_farewell() -> None:
+    limits = LimitSettings(call_s=2, call_warning_s=1)
+    async with served(door={"limits": limits}, call={"greet": False}) as server, caller(server) as one:
+        await one.until("session.created")
+        one.send("session.update", session={"type": "realtime", "viva": {"greet": False}})
+        assert (await one.until("viva.ending"))["in_s"] == 1
+        assert (await one.until("viva.ended"))["why"] == "time_over"
+        said = await one.until("response.output_audio_transcript.done")
+        assert said["transcript"].strip() in say("goodbye", "en")
+        await server.until_idle()
 
 
 async def test_a_flood_on_the_events_channel_ends_the_call_and_no_other() -> None:

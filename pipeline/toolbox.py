@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 THREADS = 8  # functions that run at a time, in all calls; one that never returns keeps its thread
 LONGEST_OUTPUT = 32_000  # characters; the model is told when more was cut off
+COMPLAINTS = 3  # about one call's arguments
 EMPTY = inspect.Parameter.empty
 
 
@@ -177,4 +178,5 @@ def _read(documentation: str) -> tuple[str, dict[str, str]]:
 
 
 def _complaints(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+    wrong = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()[:COMPLAINTS]]
+    return "; ".join(f"{place}: {message}" if place else message for place, message in wrong)

@@ -13,6 +13,9 @@ class WireOrder:
     def __init__(self) -> None:
         self.items: list[str] = []  # in the order of the conversation
         self.responses: dict[str, str] = {}  # id -> status
+        self._outputs: dict[str, list[str]] = {}  # response id -> its items
+        self._unfinished: dict[str, str] = {}  # item id -> what has come of its words or arguments
+        self._in_conversation: dict[str, bool] = {}  # response id -> whether its items are
         self._sound: dict[str, str] = {}  # response id -> started, stopped, cleared
         self._speaking: str | None = None  # item id
         self._done: set[str] = set()  # items
@@ -83,13 +86,53 @@ class WireOrder:
     # ------------------------------------------------------------ replies
 
     def _response_created(self, event: Json) -> None:
-        assert "in_progress" not in self.responses.values(), "two replies at once"
-        self.responses[event["response"]["id"]] = "in_progress"
+        response = event["response"]
+        mine = self._in_conversation[response["id"]] = response["conversation_id"] is not None
+        busy = [one for one, status in self.responses.items() if status == "in_progress"]
+        assert not mine or not any(self._in_conversation[one] for one in busy), "two replies at once"
+        self.responses[response["id"]] = "in_progress"
+        self._outputs[response["id"]] = []
+
+    def _response_output_item_added(self, event: Json) -> None:
+        output = self._of_response(event)
+        assert event["output_index"] == len(output)
+        assert event["item"]["status"] == "in_progress"
+        output.append(event["item"]["id"])
+        self._unfinished[event["item"]["id"]] = ""
+
+    def _of_response(self, event: Json) -> list[str]:
+        assert self.responses[event["response_id"]] == "in_progress", f"{event['type']} outside its response"
+        return self._outputs[event["response_id"]]
+
+    def _delta(self, event: Json) -> None:
+        assert self._of_response(event)[event["output_index"]] == event["item_id"]
+        self._unfinished[event["item_id"]] += event["delta"]
+
+    _response_output_text_delta = _delta
+    _response_output_audio_transcript_delta = _delta
+    _response_function_call_arguments_delta = _delta
+
+    def _response_output_text_done(self, event: Json) -> None:
+        assert event["text"] == self._unfinished[event["item_id"]]
+
+    def _response_function_call_arguments_done(self, event: Json) -> None:
+        assert event["arguments"] == self._unfinished[event["item_id"]]
+
+    def _response_output_item_done(self, event: Json) -> None:
+        item = event["item"]
+        assert self._of_response(event)[event["output_index"]] == item["id"]
+        assert item["status"] != "in_progress"
+        del self._unfinished[item["id"]]
+        inside = self._in_conversation[event["response_id"]]
+        assert inside or item["id"] not in self.items, "an item beside the conversation is in it"
 
     def _response_done(self, event: Json) -> None:
         response = event["response"]
         assert self.responses[response["id"]] == "in_progress", "response.done twice"
         assert response["status"] != "in_progress"
+        output = [item["id"] for item in response["output"]]
+        assert output == self._outputs[response["id"]], "response.done has other items"
+        assert not set(output) & self._unfinished.keys(), "response.done before an item was"
         self.responses[response["id"]] = response["status"]
 
     def _output_audio_buffer_started(self, event: Json) -> None:

@@ -20,6 +20,7 @@ from pipeline.providers import (
     Message,
     Note,
     Pause,
+    Piece,
     ReplyOptions,
     Speech,
     Token,
@@ -32,6 +33,7 @@ from pipeline.providers import (
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Settings
 from pipeline.silero import SileroModel
+from pipeline.toolbox import NONE, Toolbox
 from tests import sounds as made
 from tests import virtual
 from tests.room import Room
@@ -94,18 +96,21 @@ class Ears(FakeProvider):
 
 @dataclass
 class Mind(FakeProvider):
-    replies: list[str | ProviderError]
+    """Says what the test says: a text word by word, or the pieces themselves."""
+
+    replies: list[str | ProviderError | list[Piece]]
     token_ms: int = 0
     first_ms: int = 0
     wants_full: bool = False
     asked: list[list[Message]] = field(default_factory=list)
+    options: list[ReplyOptions] = field(default_factory=list)
     open_streams: int = 0
     note: dict[str, Any] | None = None
+    counts: bool = True  # its tokens
 
-    async def reply(
-        self, messages: Sequence[Message], options: ReplyOptions
-    ) -> AsyncIterator[Token | Note | Usage]:
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         self.asked.append(list(messages))
+        self.options.append(options)
         # A reply may be prepared twice for one turn: the answer belongs to the turn, not to the attempt.
         turn = sum(message.role == "assistant" for message in messages)
         reply = self.replies[min(turn, len(self.replies) - 1)]
@@ -116,10 +121,12 @@ class Mind(FakeProvider):
                 raise reply
             if self.note:
                 yield Note(self.note)
-            for word in reply.split(" "):
-                yield Token(word + " ")
+            pieces = [Token(f"{word} ") for word in reply.split(" ")] if isinstance(reply, str) else reply
+            for piece in pieces:
+                yield piece
                 await asyncio.sleep(self.token_ms / 1000)
-            yield Usage(10, len(reply.split()))
+            if self.counts:
+                yield Usage(10, len(pieces))
         finally:
             self.open_streams -= 1
 
@@ -183,11 +190,13 @@ class Call:
         voice: Voice,
         *sounds: Sound,
         settings: Settings | None = None,
+        toolbox: Toolbox = NONE,
         room: Room | None = None,
         **call: Any,
     ) -> None:
         self.ears, self.mind, self.voice = ears, mind, voice
         self.sounds = sounds
+        self.toolbox = toolbox
         self.room = room  # in which what goes out comes back into the microphone
         self.settings = settings or Settings()
         self.call = CallSettings(**{"mode": "chat", "greet": False, **call})
@@ -210,7 +219,7 @@ class Call:
             start = ms(sound.at_ms)
             piece = microphone[start : start + len(sound.samples)]
             piece += sound.samples[: len(piece)]
-        parts = Parts(self.ears, self.mind, self.voice, silero())
+        parts = Parts(self.ears, self.mind, self.voice, silero(), self.toolbox)
         self.session = Session(parts, self.settings, self.call)
         loop = asyncio.get_running_loop()
         began = loop.time()

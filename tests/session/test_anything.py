@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,12 @@ from hypothesis import strategies as st
 
 from pipeline import events as ev
 from pipeline.audio import VOICE_RATE
-from pipeline.session import Session
 from pipeline.settings import Settings
-from server.realtime import Realtime
 from tests import sounds as made
-from tests.realtime_events import check_server_event
 from tests.session.call import Call, Sound
 from tests.session.wild import Way, WildEars, WildMind, WildVoice
-from tests.wire_order import Json, WireOrder
+from tests.session.wire import Client
+from tests.wire_order import Json
 
 QUIET_MS = 60_000  # after the last event of a timeline
 # The fake voice is a tone of 440 Hz with a peak of 8000: no two samples of it are further apart than this,
@@ -29,56 +26,6 @@ QUIET_MS = 60_000  # after the last event of a timeline
 STEEPEST = 2 * np.pi * 440 / VOICE_RATE * 8000 + 8000 / 480 + 2
 SAID = ("what is a cache", "wait i have another question about that", "yeah", "i would use it because")
 SETTINGS = Settings.model_validate({"turns": {"nudges": 0}})
-
-
-class Client:
-    """Takes everything down that goes over the wire, and checks it."""
-
-    def __init__(self) -> None:
-        self.events: list[Json] = []
-        self.order = WireOrder()
-        self.failures: list[Any] = []
-        self.wire: Realtime | None = None
-
-    def connect(self, session: Session) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: self.failures.append(context))
-        self.wire = Realtime(session, self._take)
-        self.wire.opened()
-        session.attach(self._tell)
-        self.send(session, {"type": "session.update", "session": {"viva": {}}})
-
-    def _tell(self, event: ev.Event) -> None:
-        assert self.wire is not None
-        try:
-            self.wire.tell(event)
-        except Exception as error:  # told at the end, because a session survives what its listener does
-            self.failures.append(error)
-
-    def _take(self, event: Json) -> None:
-        check_server_event(event)
-        self.order.take(event)
-        self.events.append(event)
-
-    def send(self, session: Session, command: Json) -> None:
-        assert self.wire is not None
-        self.wire.handle(json.dumps(_with_ids(command, session)))
-
-    def check(self) -> None:
-        assert not self.failures
-        errors = [event["error"] for event in self.events if event["type"] == "error"]
-        assert "internal_error" not in {error["code"] for error in errors}, errors
-        self.order.close()
-
-
-def _with_ids(command: Json, session: Session) -> Json:
-    """ "LAST" in a command is the id of the newest item, "FIRST" of the oldest."""
-    names = {"LAST": -1, "FIRST": 0}
-    return {
-        key: (session.items[names[value]].id if session.items else "item_none")
-        if isinstance(value, str) and value in names
-        else value
-        for key, value in command.items()
-    }
 
 
 def typed(text: str) -> Json:

@@ -1,7 +1,7 @@
-"""@openai/agents-realtime in Chromium, as its users take it, against the server as its owner starts it.
+"""Clients from npm in Chromium, as their users take them, against the server as its owner starts it.
 
-Its microphone is given flite's voice. The ears are pocketsphinx, the voice is espeak-ng, the mind is a server
-that speaks OpenAI's protocol.
+@openai/agents-realtime does everything, the plain ones of the package openai carry events. Microphones get
+flite's voice. The ears are pocketsphinx, the voice is espeak-ng, the mind a server that speaks OpenAI's protocol.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
 from tests.real.browser import chromium_arguments
 from tests.real.npm_bundle import bundle
 from tests.real.started import Started, started
+from tests.realtime_events import check_server_event
 from tests.sounds import speech
 from tests.vendors.openai_server import OpenAIServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
-PAGE = "<!doctype html><title>A client</title><script src=agent.js></script>"
+PAGE = "<!doctype html><title>A client</title><script src=agent.js></script><script src=plain.js></script>"
 QUESTION = "what is a cache"
 HAPPENS_WITHIN_MS = 30_000
 AUDIBLE, SILENT = 0.02, 0.001  # RMS of 20 ms; espeak-ng speaks at 0.1
@@ -47,10 +48,12 @@ async def vendor() -> AsyncIterator[OpenAIServer]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """Where the client's page comes from: another site than the server."""
-    script = bundle("agent.js", tmp_path_factory.mktemp("npm") / "agent.js")
+    folder = tmp_path_factory.mktemp("npm")
+    for script in ("agent.js", "plain.js"):
+        bundle(script, folder / script)
     app = web.Application()
     app.router.add_get("/", _page)
-    app.router.add_static("/", script.parent)
+    app.router.add_static("/", folder)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -156,6 +159,8 @@ async def caller(
     one = Caller(page, server, request.param)
     yield one
     problems = await page.evaluate("() => ({ unread: agent.unread, errors: agent.errors })")
+    for event in await page.evaluate("() => agent.seen"):
+        check_server_event(event)
     await page.close()
     assert problems == {"unread": [], "errors": []}
 
@@ -249,6 +254,22 @@ async def test_its_tool_is_called_and_the_answer_goes_on_with_what_it_said(
     assert (call["status"], call["name"]) == ("completed", "weather")
     asked = vendor.requests("chat")[-1].body
     assert [tool["function"]["name"] for tool in asked["tools"]] == ["weather"]
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+async def test_the_plain_client_types_and_is_answered(
+    browser: Browser, site: str, server: Started, vendor: OpenAIServer, transport: str
+) -> None:
+    vendor.reply, vendor.calls = "That is a good question.", []
+    page = await browser.new_page(ignore_https_errors=True)
+    await page.goto(site)
+    key = await server.client_secret()
+    how = {"transport": transport, "server": server.url, "key": key, "text": "Hello."}
+    seen = await page.evaluate("how => plain.ask(how)", how)
+    await page.close()
+    for event in seen:
+        check_server_event(event)
+    assert seen[-1]["response"]["output"][0]["content"][0]["text"] == "That is a good question."
 
 
 def said(body: dict[str, Any]) -> list[str]:

@@ -41,7 +41,7 @@ class LimitSettings(Section):
     event_bytes_per_s: float = Field(524_288.0, gt=0)  # sound over the WebSocket included
     video_kbps: int = Field(4000, ge=100)  # kbit/s
     video_fps: float = Field(35.0, ge=1)  # frames a second
-    video_pixels: int = Field(1920 * 1080, ge=64 * 64)  # of one picture
+    video_pixels: int = Field(1920 * 1088, ge=64 * 64)  # of one picture, in whole blocks of 16
     connections: int = Field(512, ge=1)  # at a time, HTTP and WebSocket
     connections_per_address: int = Field(64, ge=0)
     request_within_s: float = Field(10.0, gt=0)  # from the connection to the end of a request's head

@@ -34,9 +34,11 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtp import RtpPacket
 
+from server.door import LimitSettings
 from server.ears import RECEIVERS_BUFFER, our_codecs
 from server.frames import EncodedFrame, FrameBuffer, starts_key_frame
 from server.return_path import ReturnPath
+from server.video_limits import VideoLimits
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +131,11 @@ class EchoTrack(MediaStreamTrack):
         self._queue.append(frame)
         self._arrived.set()
 
+    def skip(self) -> None:
+        """A frame that is not to be sent, and with it what leans on it."""
+        self._until_key = True
+        self.dropped += 1
+
     @property
     def wants_key(self) -> bool:
         """Frames were dropped, and the sender is ready again."""
@@ -177,13 +184,14 @@ class EchoTrack(MediaStreamTrack):
 class VideoEcho:
     """One call's webcam: the track to send, and what feeds it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitSettings | None = None) -> None:
         self.track = EchoTrack()
         self.passed = 0  # frames
         self.key_frames = 0  # of them
         self.key_frames_asked = 0  # PLIs sent to the browser
         self._frames = FrameBuffer()
         self._loop = asyncio.get_running_loop()
+        self._limits = VideoLimits(limits or LimitSettings(), self._loop.time())
         self._receiver: RTCRtpReceiver | None = None
         self._ssrc: int | None = None
         self._asked_s = -KEY_FRAME_EVERY_S
@@ -219,22 +227,26 @@ class VideoEcho:
         self._ssrc = packet.ssrc
         data: bytes = packet._data  # type: ignore[attr-defined]  # set by the receiver just before
         codec = getattr(self._receiver, RECEIVERS_CODECS)[packet.payload_type].name.upper()
+        now_s = self._loop.time()
         for frame in self._frames.push(
             packet.sequence_number,
             packet.timestamp,
             bool(packet.marker),
             data,
             starts_key=starts_key_frame(codec, packet.payload, data),
-            now_s=self._loop.time(),
+            now_s=now_s,
             ssrc=packet.ssrc,
         ):
+            if not self._limits.takes(frame, codec, now_s):
+                self.track.skip()
+                continue
             self.passed += 1
             if frame.key:
                 self.key_frames += 1
                 self._cancel_request()
             self.track.put(frame)
         wanted = self._frames.wants_key or self.track.wants_key
-        return wanted and self._may_ask(), None
+        return wanted and not self._limits.shut(now_s) and self._may_ask(), None
 
     def ask_key_frame(self) -> None:
         """Asks the browser for a key frame: now, or 0.3 s after the last time unless one has come by then."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 WAIT_S = 0.25  # for a retransmission: a round trip and a second try
 MOST_HELD = 512  # packets after a gap; a key frame of 640x480 has about 40
+MOST_BYTES = 2_000_000  # of one frame; a key frame of 1920x1080 has about 200,000
 MAX_MISORDER = 600  # sequence numbers back that still are the same stream (retransmissions come late)
 MAX_DROPOUT = 3000  # and forward (RFC 3550 A.1)
 START_CODE = b"\x00\x00\x01"
@@ -58,6 +59,7 @@ class FrameBuffer:
         self._next: int | None = None  # sequence number, unwrapped
         self._held: dict[int, _Packet] = {}
         self._parts: list[bytes] = []  # of the frame that is being put together
+        self._size = 0  # bytes of them
         self._timestamp = 0
         self._key = False
 
@@ -118,9 +120,14 @@ class FrameBuffer:
                 return
             self.wants_key = False
         if not self._parts:
+            self._size = 0
             self._timestamp = packet.timestamp
             self._key = packet.starts_key
         self._parts.append(packet.data)
+        self._size += len(packet.data)
+        if self._size > MOST_BYTES:  # somebody who sends no end of a frame
+            self._lose()
+            return
         if packet.marker:
             self._finish(out)
 

@@ -12,7 +12,7 @@ from server.auth import TooManyFailures, Unauthorized
 from server.client_secrets import SecretRefused, SessionTooLarge
 from server.guard import Guard, Handler
 from server.oidc import IssuerUnreachable
-from server.workers import BadOffer, Full, TooMany
+from server.workers import BadOffer, Full, NotResumed, TooMany
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ def refuse_in_json(guard: Guard) -> Any:
             return error(refused.status, refused.code, str(refused), param=refused.param)
         except BadOffer as bad:
             return error(413 if bad.code == TOO_LARGE else 400, bad.code, str(bad), param=bad.param)
+        except NotResumed as late:
+            return error(409 if late.code == "conversation_elsewhere" else 410, late.code, str(late))
         except (Unauthorized, SecretRefused) as stranger:
             return error(401, stranger.code, str(stranger), headers={"WWW-Authenticate": "Bearer"})
         except NotAllowed as forbidden:

@@ -1,50 +1,83 @@
-"""One call: a conversation, its translation into the protocol, and the line that carries it just now."""
+"""One call: a conversation, its translation into the protocol, and the line that carries it just now.
+
+A call outlives its line where the client can come back, which one of ours can: it is told a token
+(`session.viva.resume`), and after its line was lost the call is parked for a while. Whoever brings the token
+gets a new line to the same conversation. The token carries an epoch that every new line raises, so that of
+two who hold a token (a page that was duplicated) the later one wins, and the other is told and hung up.
+An epoch counts from the moment its client has sent something: until then it may not have learned of it, and
+the one before is good for another try.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pipeline import events as ev
+from pipeline.air import Ahead
 from pipeline.audio import AudioChunk
 from pipeline.errors import CallError
+from pipeline.items import new_id
 from pipeline.session import Session
+from server.allowance import use_up
 from server.door import LimitSettings
 from server.grant import OPEN, Grant
 from server.line import Line
 from server.realtime import Realtime
-from server.workers import BadOffer
+from server.workers import BadOffer, NotResumed
 
 log = logging.getLogger(__name__)
 
+CLOSE_WITHIN_S = 3.0  # a line that was told to
+
 
 class Call:
-    """Alive until someone hangs up, or its line is over.
+    """Alive until someone hangs up, or its line is over and nobody comes back.
 
     Args:
         call_id: for the log.
         session: the conversation; it lives in this call's task group.
         grant: on whose behalf, and what of the session is fixed.
         limits: how long it may be, and what its lines may be sent.
+        worker: the name in its token.
+        resume_within_s: how long it is parked; 0: not at all.
 
     Raises BadOffer when what is fixed makes no sense here.
     """
 
     def __init__(
-        self, call_id: str, session: Session, grant: Grant = OPEN, limits: LimitSettings | None = None
+        self,
+        call_id: str,
+        session: Session,
+        grant: Grant = OPEN,
+        limits: LimitSettings | None = None,
+        *,
+        worker: str = "local",
+        resume_within_s: float = 0,
     ) -> None:
         self.id = call_id
+        self.token = f"resume_{worker}_{secrets.token_hex(16)}"
         self.session = session
         self.grant = grant
         self.limits = limits or LimitSettings()
-        self._wire = Realtime(session, self._send, grant)
+        self._resume_within_s = resume_within_s
+        self._wire = Realtime(session, self._send, grant, append=self._append, resume=self._told)
         self._configure(grant.baked, self._wire.bake)
         self._line: Line | None = None  # the one that carries the call
+        self._lines: dict[Line, asyncio.Task[None]] = {}
+        self._entered: dict[Line, int] = {}  # with which epoch a line was asked for
+        self._epoch = 0  # of the line that carries the call
+        self._proven = 0  # the last one whose client is known to have been told
+        self._resumable = False  # the client has been told a token
+        self._parked: asyncio.TimerHandle | None = None
+        self._last_words: ev.Ended | None = None
+        self._said_goodbye = asyncio.Event()
         self._over = asyncio.Event()
         self._why = ""
 
@@ -62,45 +95,138 @@ class Call:
         except CallError as error:
             raise BadOffer(error.code, str(error), error.param) from None
 
+    # ------------------------------------------------------- life
+
     async def run(self, line: Line) -> None:
         """The call itself; returns when it is over and nothing of it is left."""
+        session = asyncio.create_task(self.session.run(), name=f"session {self.id}")
+        session.add_done_callback(self._session_over)
+        allowance = asyncio.create_task(self._use_up_allowance(), name=f"allowance {self.id}")
+        self.carry(line, 0)
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self.session.run(), name=f"session {self.id}"),
-                    group.create_task(self._carried_by(line), name=f"line {self.id}"),
-                ]
-                tasks[0].add_done_callback(lambda _: self.hang_up("the session ended"))
-                await self._over.wait()
-                for task in tasks:
-                    task.cancel()
+            await self._over.wait()
+            for one in self._lines:
+                one.close(self._why)
+            if self._lines:
+                await asyncio.wait(self._lines.values(), timeout=CLOSE_WITHIN_S)
         finally:
+            if self._parked is not None:
+                self._parked.cancel()
+            tasks = [session, allowance, *self._lines.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             self.session.attach(None)
             log.info("%s over: %s", self.id, self._why or "cancelled")
+
+    def _session_over(self, session: asyncio.Task[None]) -> None:
+        if not session.cancelled() and session.exception() is not None:
+            log.error("the session of %s failed", self.id, exc_info=session.exception())
+        self.hang_up("the session ended")
+
+    async def _use_up_allowance(self) -> None:
+        if self.limits.call_s:
+            await use_up(self.limits, self.session, self._wire, self._said_goodbye)
+            self.hang_up("its time was over")
 
     def hang_up(self, why: str) -> None:
         """Ends the call; `run` returns soon after."""
         self._why = self._why or why
         self._over.set()
 
-    async def _carried_by(self, line: Line) -> None:
-        self.hang_up(await line.run())
+    def carry(self, line: Line, epoch: int) -> None:
+        """A line that is to carry the call as soon as it is connected, in place of the one that does."""
+        for one in self._lines:
+            if one is not self._line:
+                one.close("another one was asked for")
+        self._entered[line] = epoch
+        task = asyncio.create_task(self._until_over(line), name=f"line {self.id}")
+        self._lines[line] = task
+
+    async def _until_over(self, line: Line) -> None:
+        why = "it failed"
+        try:
+            why = await line.run()
+        except Exception:
+            log.exception("a line of %s failed", self.id)
+        finally:
+            del self._lines[line], self._entered[line]
+            self._line_over(line, why)
+
+    def _line_over(self, line: Line, why: str) -> None:
+        if line is self._line:
+            self._line = None
+            if self._resumable and self._resume_within_s and not self._over.is_set():
+                self._park(why)
+            else:
+                self.hang_up(why)
+        elif self._line is None and self._parked is None:
+            self.hang_up(why)  # the first line, and it never connected
+
+    def _park(self, why: str) -> None:
+        log.info("%s parked: %s", self.id, why)
+        self.session.park()
+        loop = asyncio.get_running_loop()
+        self._parked = loop.call_later(self._resume_within_s, self.hang_up, f"{why}, and nobody came back")
+
+    # ------------------------------------------------------- resuming
+
+    def check(self, epoch: int) -> None:
+        """Raises NotResumed where a line that is asked for with that epoch comes too late."""
+        if self._over.is_set():
+            raise NotResumed("conversation_over", "that conversation is over")
+        if not self._proven <= epoch <= self._epoch:
+            raise NotResumed("conversation_elsewhere", "that conversation was taken up elsewhere")
+
+    def _told(self) -> dict[str, Any] | None:
+        """What the client takes the conversation up again with."""
+        if not self._resume_within_s:
+            return None
+        self._resumable = True
+        token = f"{self.token}.{self._epoch}"
+        return {"token": token, "epoch": self._epoch, "within_s": self._resume_within_s}
 
     # ------------------------------------------------------- what a line tells
 
     def connected(self, line: Line) -> None:
         """Sound can pass: this line carries the call from now on."""
+        before = self._line
+        if line is before or line not in self._entered:
+            return
+        try:
+            if self._epoch:
+                self.check(self._entered[line])
+        except NotResumed as late:
+            line.close(str(late))
+            return
+        if before is not None:
+            before.send({"type": "viva.ended", "event_id": new_id("event"), "why": "elsewhere"})
+            self.session.park()
         self._line = line
+        self._epoch += 1
+        if before is not None:
+            before.close("taken over")
+        if self._parked is not None:
+            self._parked.cancel()
+            self._parked = None
 
     def opened(self, line: Line) -> None:
         """The line's client can be sent events."""
-        if line is self._line:
-            self._wire.opened()
-            self.session.attach(self._tell)
+        if line is not self._line:
+            return
+        again = self._epoch > 1
+        missed = self.session.back() if again else None
+        self._wire.opened()
+        if again:
+            self._wire.resumed(missed)
+            if self._last_words is not None:
+                self._wire.tell(self._last_words)
+        self.session.attach(self._tell)
 
     def handle(self, line: Line, text: str | bytes) -> None:
         """One event of the client's."""
         if line is self._line:
+            self._proven = self._epoch
             self._wire.handle(text)
 
     def hear(self, line: Line, chunk: AudioChunk) -> None:
@@ -112,9 +238,16 @@ class Call:
         """The next `count` samples of the voice, as `Session.read`."""
         return self.session.read(count) if line is self._line else None
 
+    def ahead(self, line: Line) -> Ahead | None:
+        """As `Session.ahead`."""
+        return self.session.ahead() if line is self._line else None
+
     # ------------------------------------------------------- what a line is told
 
     def _tell(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Ended):
+            self._last_words = event
+            self._said_goodbye.set()
         if not isinstance(event, ev.Shapes):
             self._wire.tell(event)
         elif self._line is not None:
@@ -123,3 +256,12 @@ class Call:
     def _send(self, event: dict[str, Any]) -> None:
         if self._line is not None:
             self._line.send(event)
+
+    def _append(self, event: dict[str, Any]) -> None:
+        if self._line is not None:
+            self._line.append(event, self._wire.formats.input)
+
+    @property
+    def output_format(self) -> str:
+        """Of the sound in events, as `server.sound_formats` names it."""
+        return self._wire.formats.output

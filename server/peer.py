@@ -14,12 +14,13 @@ from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from pipeline import events as ev
 from server.call import Call
 from server.config import ServerSettings
-from server.ears import Ears, prefer_opus
+from server.ears import Ears, ask_for_wide_band, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
 from server.ending import begin_nothing_after_close
 from server.ice import Ice, reachable
 from server.limits import Flow
 from server.offer import offers_data_channel
+from server.realtime import by_the_track
 from server.voicetrack import VoiceTrack
 from server.workers import BadOffer
 
@@ -80,7 +81,7 @@ class Peer:
         video = None
         with _blaming_the_offer():
             if offered_video_codec(offer):
-                self._echo = VideoEcho()
+                self._echo = VideoEcho(self._call.limits)
                 video = pc.addTransceiver(self._echo.track, direction="sendrecv")
                 prefer_one_video_codec(video, offer)
             await pc.setRemoteDescription(RTCSessionDescription(reachable(offer), "offer"))
@@ -97,7 +98,7 @@ class Peer:
         self._ice.prepare(pc)
         with _blaming_the_offer():
             await pc.setLocalDescription(await pc.createAnswer())
-        return pc.localDescription.sdp
+        return ask_for_wide_band(pc.localDescription.sdp)
 
     # ------------------------------------------------------------ life
 
@@ -186,6 +187,9 @@ class Peer:
             self.close("the client does not read its events")
             return
         channel.send(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+
+    def append(self, event: dict[str, Any], format: str) -> None:
+        by_the_track(event)
 
     def show_mouth(self, shapes: ev.Shapes) -> None:
         """With the RTP timestamp of the sound that they belong to."""

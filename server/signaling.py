@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline.session import Session
 from server.call import Call
@@ -18,12 +21,14 @@ from server.line import Line
 from server.offer import check_offer
 from server.peer import Peer
 from server.shares import Shares
-from server.workers import BadOffer, Full, Load, Placed
+from server.websocket import SocketLine
+from server.workers import BadOffer, Full, Load, NotResumed, Placed, Socket
 
 log = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 10.0  # gathering candidates takes milliseconds, with a dead STUN server 5 s
 CLOSE_WITHIN_S = 5.0
+EPOCH = re.compile("[0-9]{1,9}")
 ENDED_KEPT = 1000  # ids of calls that ended lately
 
 
@@ -44,21 +49,60 @@ class MediaWorker:
         self._idle.set()
         set_consent(config.server.consent_failures, config.server.consent_interval_s)
 
-    async def place(self, offer: str, session: str = "", grant: str = "") -> Placed:
+    async def place(self, offer: str, session: str = "", grant: str = "", resume: str = "") -> Placed:
         check_offer(offer)
         given = Grant.from_json(grant)
+        if resume:
+            call, epoch = self._parked(resume, given)
+            peer, answer = await self._answer(call, offer)
+            call.check(epoch)
+            call.carry(peer, epoch)
+            return Placed(call.id, answer)
+        with self._new_place(given):
+            call = await self._new_call(session, given)
+            peer, answer = await self._answer(call, offer)
+            self._begin(call, peer)
+            return Placed(call.id, answer)
+
+    async def talk(self, socket: Socket, session: str = "", grant: str = "", resume: str = "") -> None:
+        given = Grant.from_json(grant)
+        if resume:
+            call, epoch = self._parked(resume, given)
+            await socket.accept(call.id)
+            line = self._socket_line(call, socket)
+            call.carry(line, epoch)
+        else:
+            with self._new_place(given):
+                call = await self._new_call(session, given)
+                await socket.accept(call.id)
+                line = self._socket_line(call, socket)
+                self._begin(call, line)
+        await line.closed.wait()
+
+    @contextmanager
+    def _new_place(self, grant: Grant) -> Iterator[None]:
+        """A place for a call that is being made. Raises Full or TooMany."""
         self._admit()
-        self._shares.take(given)
+        self._shares.take(grant)
         self._answering += 1
         self._idle.clear()
         try:
-            return await self._answer(offer, session, given)
+            yield
         except BaseException:
-            self._shares.give_back(given)
+            self._shares.give_back(grant)
             raise
         finally:
             self._answering -= 1
             self._note_idle()
+
+    def _parked(self, resume: str, grant: Grant) -> tuple[Call, int]:
+        """The call that a token is of, and its epoch. Raises NotResumed."""
+        token, _, epoch = resume.rpartition(".")
+        call = next((call for call in self._calls.values() if call.token == token), None)
+        if call is None or not EPOCH.fullmatch(epoch) or call.grant.owner != grant.owner:
+            raise NotResumed("conversation_over", "that conversation is over")
+        call.check(int(epoch))
+        return call, int(epoch)
 
     async def hang_up(self, call_id: str, grant: str = "") -> bool:
         call, task = self._calls.get(call_id), self._tasks.get(call_id)
@@ -95,9 +139,13 @@ class MediaWorker:
         if load.calls >= load.max_calls:
             raise Full(f"all {load.max_calls} lines are busy", retry_s)
 
-    async def _answer(self, offer: str, session: str, grant: Grant) -> Placed:
+    def _socket_line(self, call: Call, socket: Socket) -> SocketLine:
         config = self._config
-        call = await self._new_call(session, grant)
+        silence_ms = config.pipeline.turns.silence_fed_after_ms
+        return SocketLine(call, socket, config.server, silence_after_ms=silence_ms)
+
+    async def _answer(self, call: Call, offer: str) -> tuple[Peer, str]:
+        config = self._config
         silence_ms = config.pipeline.turns.silence_fed_after_ms
         peer = Peer(call, config.server, self._ice, silence_after_ms=silence_ms)
         try:
@@ -105,14 +153,20 @@ class MediaWorker:
                 answer = await peer.answer(offer)
         except TimeoutError:
             raise BadOffer("no_answer", "no answer could be made in time") from None
-        self._begin(call, peer)
-        return Placed(call.id, answer)
+        return peer, answer
 
     async def _new_call(self, session: str, grant: Grant) -> Call:
         config = self._config
         call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
         conversation = Session(await self._engines.parts(), config.pipeline, config.call)
-        call = Call(call_id, conversation, grant, config.limits)
+        call = Call(
+            call_id,
+            conversation,
+            grant,
+            config.limits,
+            worker=config.server.worker,
+            resume_within_s=config.server.resume_within_s,
+        )
         if session:
             call.configure(session)
         return call

@@ -2,6 +2,7 @@
 
 VivaError
 ├── BadOffer   the offer cannot become a call; the client's fault
+├── NotResumed the conversation cannot be taken up again: it is over, or somebody else has it
 ├── TooMany    this client has had its share; try again later
 └── Full       no room now; try again later
 
@@ -25,6 +26,14 @@ class BadOffer(VivaError):
         super().__init__(message)
         self.code = code
         self.param = param
+
+
+class NotResumed(VivaError):
+    """`code`: "conversation_over" or "conversation_elsewhere"."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class TooMany(VivaError):
@@ -56,15 +65,37 @@ class Load:
     draining: bool
 
 
+class Socket(Protocol):
+    """A WebSocket on its way through a front: texts both ways."""
+
+    async def accept(self, call_id: str) -> None:
+        """The call has a place: the request may become a WebSocket."""
+
+    async def receive(self) -> str | None:
+        """The next message; None: closed, gone, or not fit to be read."""
+
+    async def send(self, text: str) -> None:
+        """Waits for as long as the other side does not read. Raises ConnectionError."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Says goodbye (RFC 6455 §7.4); for one that is gone already, nothing happens."""
+
+
 class Workers(Protocol):
-    async def place(self, offer: str, session: str = "", grant: str = "") -> Placed:
+    async def place(self, offer: str, session: str = "", grant: str = "", resume: str = "") -> Placed:
         """Answers an SDP offer.
 
         Args:
             session: JSON of a Realtime session object, or nothing.
             grant: JSON of a `server.grant.Grant`: on whose behalf, and what is fixed; "": nobody's.
+            resume: the token of a call that is to go on by this connection; it names its worker.
 
-        Raises BadOffer, TooMany or Full; then nothing of the call is left."""
+        Raises BadOffer, NotResumed, TooMany or Full; then nothing of the call is left, or it is as it was."""
+
+    async def talk(self, socket: Socket, session: str = "", grant: str = "", resume: str = "") -> None:
+        """Carries a call over a WebSocket; returns when that is closed.
+
+        Args and errors as of `place`; errors are raised before the socket is accepted."""
 
     async def hang_up(self, call_id: str, grant: str = "") -> bool:
         """Ends a call and waits until all of it is gone; of one that ended lately nothing is left to do.

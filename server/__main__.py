@@ -17,6 +17,7 @@ from dotenv import load_dotenv
 from pipeline.errors import ConfigError
 from server import __version__
 from server.config import Config, ServerSettings, load
+from server.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from server.engines import Engines
@@ -70,11 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.make_cert:
             return make_cert(given.make_cert, given.name)
         config = configure(given)
-        logging.basicConfig(
-            level=config.server.log_level.upper(), format="%(asctime)s %(levelname).1s %(name)s: %(message)s"
-        )
-        for chatty in ("aioice", "aiortc", "aiohttp.access", "httpx", "openai", "faster_whisper"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        log_to_stderr(config.server.log_level)
         if given.check:
             logging.getLogger().setLevel(logging.WARNING)  # its own lines say it all
             from server.check import check

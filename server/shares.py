@@ -37,7 +37,8 @@ class Shares:
                 del self._calls[name]
 
     def _of(self, grant: Grant) -> list[tuple[tuple[str, ...], int]]:
-        limits, shares = self._limits, []
+        limits = self._limits
+        shares: list[tuple[tuple[str, ...], int]] = []
         if limits.calls_per_address and grant.address:
             shares.append((("address", grant.address), limits.calls_per_address))
         if limits.calls_per_key and any(grant.owner):

@@ -17,6 +17,7 @@ from pipeline import modes, turns
 from pipeline.answering import Answering
 from pipeline.answers import Answers, Spawn
 from pipeline.audio import AudioChunk
+from pipeline.coach.hints import hints
 from pipeline.dialogue import Dialogue
 from pipeline.echo_guard import EchoGuard
 from pipeline.gate import Gate
@@ -185,7 +186,9 @@ class Floor:
     def _act(self, command: turns.Command) -> None:
         match command:
             case turns.OpenUtterance(started_ms, over_reply):
-                self.hearing.open(started_ms, self._call().language, over_reply=over_reply)
+                call = self._call()
+                words = hints(call.mode, call.language, call.topic)
+                self.hearing.open(started_ms, call.language, over_reply=over_reply, hints=words)
             case turns.Finalise():
                 self._finalise()
             case turns.GoOn():

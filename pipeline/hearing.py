@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -107,9 +107,9 @@ class Hearing:
         if self.utterance is not None:
             self.utterance.voiced_ms = self._gate.voiced_ms
 
-    def open(self, started_ms: int, language: str, *, over_reply: bool) -> None:
+    def open(self, started_ms: int, language: str, *, over_reply: bool, hints: Sequence[str] = ()) -> None:
         """An utterance begins; its pre-roll holds everything up to now."""
-        utterance = Utterance(new_id("item"), started_ms, self._ears, language, self._on_words)
+        utterance = Utterance(new_id("item"), started_ms, self._ears, language, self._on_words, hints)
         utterance.over_reply = over_reply
         self.utterance = utterance
         if self._opened is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ class Utterance:
         ears: Recognizer,
         language: str,
         on_change: Callable[[Utterance, Transcript], None],
+        hints: Sequence[str] = (),
     ) -> None:
         self.item_id = item_id
         self.started_ms = started_ms  # of the microphone's clock
@@ -46,6 +47,7 @@ class Utterance:
         self._ears = ears
         self._language = language
         self._on_change = on_change
+        self._hints = hints  # words that it is likely to hold
         self._samples = 0
         self._pauses = 0
         self._went_on = False
@@ -123,7 +125,7 @@ class Utterance:
 
     async def run(self) -> None:
         """Until `end` and all that is owed has come. Raises ProviderError."""
-        stream = self._ears.transcribe(self._audio(), language=self._language)
+        stream = self._ears.transcribe(self._audio(), language=self._language, hints=self._hints)
         async with aclosing(stream):  # type: ignore[type-var]
             async for transcript in stream:
                 self._take(transcript)

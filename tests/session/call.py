@@ -68,6 +68,7 @@ class Ears(FakeProvider):
     punctuates: bool = False
     error: ProviderError | None = None
     closed: int = 0
+    told: list[Sequence[str]] = field(default_factory=list)  # the hints of each utterance
 
     def knows(self, language: str) -> bool:
         return True
@@ -76,6 +77,7 @@ class Ears(FakeProvider):
         self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
     ) -> AsyncIterator[Transcript]:
         finals = self.turns.pop(0) if self.turns else []
+        self.told.append(hints)
         try:
             async for piece in audio:
                 if isinstance(piece, Pause):
@@ -224,10 +226,8 @@ class Call:
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        def now_ms() -> int:
-            return round(1000 * (loop.time() - began))
-
-        self.session.attach(lambda event: self.events.append(Seen(now_ms(), event)))
+        self.began_s = began
+        self.session.attach(self.note)
         life = asyncio.create_task(self.session.run(), name="session")
         await asyncio.sleep(0)
         for at_ms, action in self.actions:
@@ -248,6 +248,10 @@ class Call:
         self.tasks = {task.get_name() for task in asyncio.all_tasks()}
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
+
+    def note(self, event: Event) -> None:
+        at_s = asyncio.get_running_loop().time() - self.began_s
+        self.events.append(Seen(round(1000 * at_s), event))
 
     # ------------------------------------------------------------ reading
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import connect, delays, ears, floor, media, talk
+from bench import connect, delays, ears, floor, media, talk, whisper
 from bench.table import rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,6 +66,7 @@ PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "delays": _delays,
     "media": _media,
     "ears": _ears,
+    "whisper": whisper.run,
     "floor": _floor,
 }
 

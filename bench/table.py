@@ -152,6 +152,33 @@ def _ears(of: Figures) -> Iterator[Row]:
         )
 
 
+def _whisper(of: Figures) -> Iterator[Row]:
+    lengths = [name for name in of if name.endswith(" s")]
+    final = (
+        f"{of[n]['final_ms']} ({of[n]['tail_s']} s decoded; whole {of[n]['all_at_once_ms']})" for n in lengths
+    )
+    yield (
+        f"faster-whisper, random weights ({of['model']}): final after {', '.join(lengths)} of speech",
+        f"{', '.join(final)} ms",
+        "one decode of the tail",
+    )
+    speed = of["throughput"]
+    yield (
+        f"the same, {of['batch']} calls at once",
+        f"{speed['times']} × the recordings a second of one at a time "
+        f"({speed['batch_per_s']} / {speed['one_at_a_time_per_s']})",
+        "≥ 3 ×",
+    )
+    for model in ("whisper-1", "gpt-4o-mini-transcribe"):
+        own = of[model]
+        sent = (f"{own[n]['sent_at_last_s']} ({own[n]['sent_s']} in all)" for n in own)
+        yield (
+            f"{model}: sent at the last pause after {', '.join(own)} of speech",
+            f"{', '.join(sent)} s",
+            "the tail",
+        )
+
+
 PARTS = {
     "talk": _talk,
     "embedded": _embedded,
@@ -161,4 +188,5 @@ PARTS = {
     "floor": _floor,
     "media": _media,
     "ears": _ears,
+    "whisper": _whisper,
 }

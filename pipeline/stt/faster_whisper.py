@@ -122,7 +122,7 @@ class FasterWhisper:
             )
         except Exception as error:
             raise ProviderError("stt", NAME, f"{own.model} cannot be loaded: {error}") from error
-        return Whisper(model, own.beam_size, get_args(Language))
+        return Whisper(model, own.beam_size, get_args(Language), own.window_s)
 
     @staticmethod
     def _fetch(name: str) -> str:

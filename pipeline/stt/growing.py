@@ -33,9 +33,11 @@ log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1  # of sound; less is no word, and refused by some
 LOOK_EVERY_S = 0.2  # of sound: how often that is considered
+SPARED = 2  # times as long as the last decoding took, the model is left to others, and free for a Pause
+ABOUT_TO_PAUSE_S = 0.06  # of quiet: a Pause may come any moment, and would have to wait
 VOICED_S = 0.2  # of the new sound, before it is worth decoding in the background
 PAUSE_S = 0.2  # where agreed words may be cut apart: longer than any consonant is silent
-LONG_PAUSE_S = 0.3  # where an answer's end may be a cut
+LONG_PAUSE_S = 0.25  # where an answer's end may be a cut
 PATIENT_S = 10.0  # of open sound without such a pause: then at the quietest moment between two agreed words
 AROUND_MS = 80  # of the boundary by the words' times, in which that moment is looked for
 SAME_MS = 300  # in which two decodings put the same word
@@ -119,6 +121,7 @@ class _Utterance:
         self._decoding: _Decoding | None = None
         self._tried = 0  # place up to which the last decoding was to hear
         self._looked = 0  # place at which another one was last considered
+        self._took_s = 0.0  # the last one, queueing included
         # Bounded by the decodings: a transcript each, or one a word where the model streams them.
         self._out: asyncio.Queue[Transcript | Exception | None] = asyncio.Queue()
 
@@ -153,11 +156,14 @@ class _Utterance:
         """Whether what is open is worth decoding in the background."""
         end = self._recording.end
         new = end - max(self._tried, self._recording.start)
-        if self._decoding is not None or not self._background or new < self._decoder.every_s * MIC_RATE:
+        every_s = max(self._decoder.every_s, (1 + SPARED) * self._took_s)
+        if self._decoding is not None or not self._background or new < every_s * MIC_RATE:
             return
         if end - self._looked < LOOK_EVERY_S * MIC_RATE:
             return
         self._looked = end
+        if not self._recording.voiced_s(end - round(ABOUT_TO_PAUSE_S * MIC_RATE), end):
+            return
         if not self._timed:
             pauses = self._recording.pauses(LONG_PAUSE_S)
             end = sum(pauses[-1]) // 2 if pauses else self._recording.start
@@ -194,6 +200,7 @@ class _Utterance:
                 await running.task
 
     async def _decode(self, part: Part, end: int) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             heard = Heard("")
             if len(part.samples) >= SHORTEST_S * MIC_RATE:
@@ -207,6 +214,7 @@ class _Utterance:
                 log.warning("decoding in the background failed, so it is left: %s", error)
             return
         self._decoding = None
+        self._took_s = asyncio.get_running_loop().time() - began
         self._weigh(heard, end)
         if part.owed:
             self._answer()

@@ -27,6 +27,7 @@ from pipeline.stt.hallucinations import is_made_up, without_circles
 NAME = openai_account.NAME
 HINT_CHARACTERS = 400  # whisper reads the last 224 tokens of a prompt: these and
 BEFORE_CHARACTERS = 200  # what was said before
+OPENING = " ¿¡([{“«"  # what belongs to the word behind it
 
 
 def missing(settings: Settings) -> str | None:
@@ -131,7 +132,10 @@ def _words(text: str, words: Sequence[Any]) -> list[Word]:
     starts, at = [], 0
     for word in words:
         found = re.compile(re.escape(word.word.strip()), re.IGNORECASE).search(text, at)
-        starts.append(found.start() if found else at)
+        first = found.start() if found else at
+        while first > at and text[first - 1] in OPENING:
+            first -= 1
+        starts.append(first)
         at = found.end() if found else at
     starts = [0, *starts[1:], len(text)]
     return [

@@ -21,7 +21,8 @@ from pipeline.stt.growing import Heard
 from pipeline.stt.hallucinations import goes_in_circles, is_made_up, without_circles
 from pipeline.stt.recording import Recording
 
-WINDOW_S = 30  # what Whisper looks at, always
+WINDOW_S = 30  # what Whisper was trained to look at, and the most that it can
+FRAMES_PER_S = 100  # of features
 LATE_S = 10  # before the window's end, in which a longer recording is cut where it is quietest
 PROMPT_TOKENS = 160  # of hints and what was said before; most of 448 is for the answer
 STEP_TOKENS = 16  # a prompt's length is a multiple of it: only equal ones go into one batch
@@ -56,11 +57,15 @@ class Whisper:
     Args:
         model: a `faster_whisper.WhisperModel`.
         languages: that may be detected.
+        window_s: what it looks at where the recordings are no longer.
     """
 
-    def __init__(self, model: Any, beam_size: int, languages: Sequence[str]) -> None:
+    def __init__(
+        self, model: Any, beam_size: int, languages: Sequence[str], window_s: int = WINDOW_S
+    ) -> None:
         self._model = model
         self._beam_size = beam_size
+        self._window_s = window_s
         self._languages = frozenset(languages)
         self._tokenizers: dict[str, Any] = {}
 
@@ -87,7 +92,9 @@ class Whisper:
         """What was said in each. They go with each other."""
         pieces = [(row, at, piece) for row in rows for at, piece in _windows(row.samples)]
         features = [self._model.feature_extractor(piece.astype(np.float32) / 32768) for _, _, piece in pieces]
-        encoded = self._model.encode(np.stack([pad_or_trim(each) for each in features]))
+        short = max(each.shape[-1] for each in features) <= self._window_s * FRAMES_PER_S
+        frames = (self._window_s if short else WINDOW_S) * FRAMES_PER_S
+        encoded = self._model.encode(np.stack([pad_or_trim(each, frames) for each in features]))
         if rows[0].detect:
             return [Heard("", language=each) for each in self._detected(rows, encoded)]
         tokenizer = self._tokenizer(rows[0].language)
@@ -105,8 +112,8 @@ class Whisper:
             suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
         )
         tokens = [[each for each in result.sequences_ids[0] if each < tokenizer.eot] for result in results]
-        frames = [each.shape[-1] for each in features]
-        alignments = self._model.find_alignment(tokenizer, tokens, encoded, frames)
+        lengths = [min(each.shape[-1], frames) for each in features]
+        alignments = self._model.find_alignment(tokenizer, tokens, encoded, lengths)
         words: dict[int, list[Word]] = {id(row): [] for row in rows}
         for (row, at, piece), said, result, alignment in zip(
             pieces, tokens, results, alignments, strict=True

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 
 import numpy as np
 
 from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
-from pipeline.providers import Pause, Word
+from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.stt.growing import Heard, Part
-from tests.sounds import at_level, ms
+from tests.sounds import at_level, chunks, ms
 
 DIGIT, DIGITS = 64, 4  # every 20 ms bear their number, to that base, too soft to be heard
 EDGE_MS = 15  # a word rises and falls so long
@@ -60,6 +62,35 @@ def place_ms(samples: np.ndarray) -> int:
     """Where in the speech these samples begin."""
     number = sum(int(samples[digit]) * DIGIT**digit for digit in range(DIGITS))
     return 1000 * number * MIC_CHUNK // MIC_RATE
+
+
+def words_in(words: Sequence[Spoken], samples: np.ndarray) -> list[tuple[str, float, float]]:
+    """What can be heard there, with times in s: for a server that is sent the samples."""
+    start = place_ms(samples)
+    end = start + 1000 * len(samples) // MIC_RATE
+    return [
+        (f" {word.text}", (word.start - start) / 1000, (word.end - start) / 1000)
+        for word in words
+        if word.start >= start and word.end <= end
+    ]
+
+
+def sentences(seconds: float, seed: int = 1) -> list[Spoken]:
+    """Four words a second, a breath of 300 ms after every eight or so."""
+    random = Random(seed)
+    lengths: list[int] = []
+    gaps: list[int] = []
+    while sum(lengths) + sum(gaps) < 1000 * seconds:
+        lengths.append(random.randint(120, 320))
+        gaps.append(300 if random.random() < 0.12 else random.choice([0, 10, 30]))
+    return timeline(lengths, gaps)
+
+
+def breaths_ms(words: Sequence[Spoken], after_ms: int = 100) -> list[int]:
+    """Places in the longer gaps: where the floor would ask."""
+    return [
+        one.end + after_ms for one, next_one in pairwise(words) if next_one.start - one.end > 2 * after_ms
+    ]
 
 
 @dataclass
@@ -121,3 +152,28 @@ async def microphone(samples: np.ndarray, pauses_ms: Sequence[int] = ()) -> Asyn
         yield AudioChunk(samples[at : at + MIC_CHUNK], MIC_RATE, at)
     for _ in left:
         yield Pause()
+
+
+async def answered(
+    ears: Recognizer, samples: np.ndarray, pauses_ms: Sequence[int], language: str = "en"
+) -> list[Transcript]:
+    """The finals, where nobody goes on before a pause was answered; as fast as it goes."""
+    final = asyncio.Event()
+
+    async def said() -> AsyncIterator[AudioChunk | Pause]:
+        left = sorted(pauses_ms)
+        for number, chunk in enumerate(chunks(samples)):
+            if left and 20 * number >= left[0]:
+                del left[0]
+                final.clear()
+                yield Pause()
+                await final.wait()
+            yield chunk
+
+    finals = []
+    async with aclosing(ears.transcribe(said(), language=language)) as stream:  # type: ignore[type-var]
+        async for transcript in stream:
+            if transcript.kind == "final":
+                finals.append(transcript)
+                final.set()
+    return finals

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ from pipeline.audio import MIC_RATE
 from pipeline.providers import Transcript
 from pipeline.stt import growing
 from tests import virtual
-from tests.providers.spoken import Listener, Spoken, microphone, sound, timeline
+from tests.providers.spoken import Listener, Spoken, microphone, sentences, sound, timeline
 
 
 def heard(listener: Listener, pauses_ms: Sequence[int] = (), hiss_db: float = -75.0) -> list[Transcript]:
@@ -33,16 +32,6 @@ def finals(transcripts: list[Transcript]) -> list[Transcript]:
 
 def text(words: Sequence[Spoken]) -> str:
     return " ".join(word.text for word in words)
-
-
-def sentences(seconds: float, seed: int = 1) -> list[Spoken]:
-    """Four words a second, a breath of 300 ms after every eight or so."""
-    random = Random(seed)
-    lengths, gaps = [], []
-    while sum(lengths) + sum(gaps) < 1000 * seconds:
-        lengths.append(random.randint(120, 320))
-        gaps.append(300 if random.random() < 0.12 else random.choice([0, 10, 30]))
-    return timeline(lengths, gaps)
 
 
 def decoded_s(listener: Listener, *, owed: bool) -> list[float]:

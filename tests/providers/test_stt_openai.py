@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import io
+import statistics
 import wave
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.audio import MIC_RATE
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer, plugin
 from pipeline.settings import OpenAISttSettings, Secrets, Settings, SttSettings
-from tests.providers.ears import KEY, SAID, Piece, heard, kinds, listened, sentence, settings_for
+from tests.providers.ears import KEY, SAID, Piece, heard, kinds, listened, microphone, sentence, settings_for
+from tests.providers.spoken import answered, breaths_ms, sentences, sound, words_in
 from tests.sounds import chunks, silence, speech
 from tests.vendors.openai_server import OpenAIServer
 
@@ -32,16 +36,15 @@ async def hosted(settings: Settings) -> AsyncIterator[Recognizer]:
 
 
 async def test_gets_a_wav_and_gives_word_times(vendor: OpenAIServer, hosted: Recognizer) -> None:
-    sound = speech(SAID)
-    final = (await heard(hosted, [*chunks(sound), Pause()]))[-1]
+    said = speech(SAID)
+    final = (await heard(hosted, [*chunks(said), Pause()]))[-1]
     assert final.text == vendor.heard
     assert [(word.start_ms, word.end_ms) for word in final.words[:2]] == [(0, 300), (300, 600)]
     seen = await vendor.request("transcriptions")
     assert (seen.body["model"], seen.body["language"]) == ("whisper-1", "en")
     with wave.open(io.BytesIO(seen.file)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
-        sent = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    assert np.array_equal(sent[: len(sound)], sound)
+    assert np.array_equal(samples_of(seen.file)[: len(said)], said)
 
 
 async def test_streams_the_models_that_can(vendor: OpenAIServer, settings: Settings) -> None:
@@ -57,6 +60,44 @@ async def test_streams_the_models_that_can(vendor: OpenAIServer, settings: Setti
         *[vendor.heard] * 2,
     ]
     assert transcripts[-1].kind == "final"
+
+
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe"])
+async def test_each_second_is_sent_about_once(vendor: OpenAIServer, settings: Settings, model: str) -> None:
+    words = sentences(20)
+    vendor.heard = lambda file: words_in(words, samples_of(file))
+    own = OpenAISttSettings(base_url=vendor.base_url, model=model)
+    ears = plugin("stt", "openai").create(settings.model_copy(update={"stt": SttSettings(openai=own)}))
+    finals = await answered(ears, sound(words), breaths_ms(words))
+    await ears.close()
+    assert finals[-1].text == " ".join(word.text for word in words)
+    assert len(finals) == len(breaths_ms(words)) + 1
+    sent_s = [len(samples_of(seen.file)) / MIC_RATE for seen in vendor.requests("transcriptions")]
+    spoken_s = words[-1].end / 1000
+    assert statistics.median(sent_s) < 0.2 * spoken_s
+    assert sum(sent_s) < (2.5 if model == "whisper-1" else 1.6) * spoken_s
+
+
+def samples_of(file: bytes) -> np.ndarray:
+    with wave.open(io.BytesIO(file)) as wav:
+        return np.frombuffer(wav.readframes(wav.getnframes()), np.int16)
+
+
+async def test_stops_belong_to_the_word_before_them(vendor: OpenAIServer, hosted: Recognizer) -> None:
+    vendor.heard = "We moved it. Why? It's faster!"
+    final = (await heard(hosted, [*sentence(), Pause()]))[-1]
+    assert final.text == vendor.heard
+    assert [word.text for word in final.words] == vendor.heard.split()
+
+
+async def test_hints_and_what_was_said_before_are_the_prompt(
+    vendor: OpenAIServer, hosted: Recognizer
+) -> None:
+    async with aclosing(
+        hosted.transcribe(microphone([*sentence(), Pause()]), language="en", hints=("Kafka", "B-tree"))
+    ) as stream:  # type: ignore[type-var]
+        assert [each.kind async for each in stream] == ["final"]
+    assert (await vendor.request("transcriptions")).body["prompt"] == "Kafka, B-tree"
 
 
 async def test_a_newer_pause_replaces_a_request(vendor: OpenAIServer, hosted: Recognizer) -> None:

@@ -80,6 +80,14 @@ def test_a_recording_longer_than_its_window_is_decoded_in_pieces(folder: Path) -
     assert heard.words[3].end_ms - 400 >= 25_000, "in the quiet between them"
 
 
+def test_a_shorter_window_is_for_what_fits_in(folder: Path) -> None:
+    model = faster_whisper.WhisperModel(str(folder), device="cpu", cpu_threads=1, local_files_only=True)
+    brief = Whisper(model, 1, ["en"], window_s=10)
+    for seconds in (2, 9, 12, 40):
+        row = Row(noise(1000 * seconds), "en")
+        assert brief.run([row])[0].words == whisper(folder).run([row])[0].words
+
+
 def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> None:
     model, sound = whisper(folder), noise(1000)
     tokens = {len(model.row(sound, "en", "a b", "x" * said, detect=False).prompt) for said in range(300)}

@@ -88,3 +88,8 @@ def server_events() -> frozenset[str]:
 def own_settings() -> Fields:
     """What a client may write into `session.viva`."""
     return fields("session.viva")
+
+
+def examples(language: str) -> list[str]:
+    """The code blocks of a language, in the order of the document."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", document(), re.MULTILINE | re.DOTALL)

@@ -11,7 +11,7 @@ MOST = 20  # words; a recogniser that is told of too many hears them everywhere
 
 @lru_cache(maxsize=64)  # a client may name any topic
 def hints(mode: str, language: str, topic: str | None) -> tuple[str, ...]:
-    """Terms of the topic's questions (None: of all), the most frequent first; none but in English interviews."""
+    """Terms of the topic's questions (None: of all), the most frequent first; only in English interviews."""
     if mode != "interview" or language != "en":
         return ()
     asked = [question for question in bank().questions.values() if topic in (None, question.topic)]

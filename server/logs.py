@@ -1,4 +1,4 @@
-"""Log lines that nobody outside can write: what a client or a vendor sent begins no line and moves no cursor."""
+"""Log lines that nobody outside can write: what a client sent begins no line and moves no cursor."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ from server.engines import Engines
 from server.guard import Guard
 from server.listening import Listening
 from server.signaling import MediaWorker
+from server.tls import Certificate
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Ears, Mind, Voice
 
@@ -59,6 +60,7 @@ class Served:
     http: aiohttp.ClientSession
     key: str = ""  # what callers bring
     connections: Connections | None = None
+    certificate: Certificate | None = None
 
     async def until_idle(self) -> None:
         """Until no call is left."""
@@ -108,7 +110,15 @@ async def served(
     try:
         await listening.start()
         async with aiohttp.ClientSession() as http:
-            yield Served(listening.url, listening.port, worker, engines, http, connections=app[CONNECTIONS])
+            yield Served(
+                listening.url,
+                listening.port,
+                worker,
+                engines,
+                http,
+                connections=app[CONNECTIONS],
+                certificate=listening.certificate,
+            )
     finally:
         await worker.drain(0)
         await listening.close()
@@ -126,6 +136,7 @@ class Caller:
     events: list[Json] = field(default_factory=list)
     shapes: list[Json] = field(default_factory=list)
     location: str = ""
+    resume: str = ""  # the token of a conversation that is to go on
 
     async def connect(self, session: Json | None = None) -> None:
         """Offers, and waits until the connection is there."""
@@ -157,14 +168,15 @@ class Caller:
     async def post(self, offer: str, session: Json | None = None) -> str:
         url, http = self.server.url + CALLS, self.server.http
         key = {"Authorization": f"Bearer {self.server.key}"} if self.server.key else {}
-        if session is None:
+        if session is None and not self.resume:
             headers = {"Content-Type": "application/sdp"} | key
             request = http.post(url, data=offer.encode(), headers=headers)
         else:
             with aiohttp.MultipartWriter("form-data") as body:
                 for name, kind, text in (
                     ("sdp", "application/sdp", offer),
-                    ("session", "application/json", json.dumps(session)),
+                    ("session", "application/json", json.dumps(session or {})),
+                    ("resume", "text/plain", self.resume),
                 ):
                     part = body.append(text, {"Content-Type": kind})
                     part.set_content_disposition("form-data", name=name)

@@ -128,6 +128,35 @@ async def test_a_host_that_others_could_reach_is_refused(tmp_path: Path, host: s
     await refused(tmp_path, "--host", host, said=f'server.host = "{host}": other machines could reach it')
 
 
+async def test_others_are_let_in_with_a_key_or_because_somebody_said_so(tmp_path: Path) -> None:
+    for said, more in (
+        ("anybody who reaches it is let in", {"VIVA_AUTH__OPEN": "true"}),
+        ("asks for a key: school", {"VIVA_API_KEYS": f"school={'k' * 24}"}),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server", "--port", "0", "--host", "0.0.0.0"),
+            cwd=tmp_path,
+            env=environment(**more),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        try:
+            lines = [await asyncio.wait_for(process.stdout.readline(), STARTS_WITHIN_S) for _ in range(5)]
+            assert said in lines[4].decode()
+            assert "k" * 24 not in b"".join(lines).decode()
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_certificate_is_made_by_one_command(tmp_path: Path) -> None:
+    status, out, _ = await run(tmp_path, "--make-cert", "certs", "--name", "viva.local")
+    assert status == 0
+    assert 'certificate = "certs/cert.pem"' in out
+    await refused(tmp_path, "--make-cert", "certs", said="is there already")
+
+
 async def test_it_starts_anywhere_prints_who_answers_and_ends_well_on_sigterm(tmp_path: Path) -> None:
     async with running(tmp_path) as (process, lines, url):
         assert [line.split()[0] for line in lines[1:]] == ["ears", "mind", "voice"]

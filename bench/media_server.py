@@ -30,7 +30,7 @@ from pipeline.audio import MIC_RATE, VOICE_RATE, AudioChunk, Resampler
 from pipeline.gate import Gate
 from pipeline.settings import GateSettings
 from pipeline.silero import SileroModel, SileroStream
-from server.ears import Ears, prefer_opus
+from server.ears import Ears, ask_for_wide_band, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
 from server.voicetrack import VoiceTrack
 
@@ -132,7 +132,7 @@ class Server:
         if echo is not None:
             echo.attach(picture.receiver, picture.sender, pass_through=video != "transcode")
         await pc.setLocalDescription(await pc.createAnswer())
-        return pc.localDescription.sdp
+        return pc.localDescription.sdp if stack == "stock" else ask_for_wide_band(pc.localDescription.sdp)
 
     def _start(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))

@@ -107,6 +107,12 @@ class JitterBuffer:
     ) -> list[Output]:
         """A packet (16-bit sequence number, 32-bit timestamp) in; what can be heard now out, in order."""
         self.figures.received += 1
+        in_turn = self._next is not None and sequence == self._next & 0xFFFF and ssrc == self._ssrc
+        if in_turn and not self._held:
+            assert self._next is not None
+            self._stray = None
+            self._next += 1
+            return self._hand_on(timestamp, payload, now_s, lost=False)  # the usual case
         out: list[Output] = []
         held = _Held(timestamp, payload, now_s, self.figures.received)
         if ssrc != self._ssrc:
@@ -128,10 +134,6 @@ class JitterBuffer:
             self.figures.late += 1
             if number in self._given_up:
                 self._note_overtaken(*self._given_up.pop(number), now_s)
-            return out
-        if step == 0 and not self._held:  # the usual case
-            out += self._hand_on(held, now_s, lost=False)
-            self._next += 1
             return out
         overtook = [each for later, each in self._held.items() if later > number]
         if overtook:
@@ -175,7 +177,7 @@ class JitterBuffer:
             assert self._next is not None
             held = self._held.pop(self._next, None)
             if held is not None:
-                out += self._hand_on(held, now_s, lost)
+                out += self._hand_on(held.timestamp, held.payload, now_s, lost)
                 self._next += 1
                 lost = False
                 continue
@@ -214,8 +216,8 @@ class JitterBuffer:
     def _restart(self, sequence: int, now_s: float) -> list[Output]:
         """Another stream begins: what waits is handed on, then nothing of the old one counts any more."""
         out: list[Output] = []
-        for number in sorted(self._held):
-            out += self._hand_on(self._held[number], now_s, lost=True)
+        for _, held in sorted(self._held.items()):
+            out += self._hand_on(held.timestamp, held.payload, now_s, lost=True)
         if self._next is not None:
             self.figures.restarts += 1
         self._held.clear()
@@ -226,29 +228,32 @@ class JitterBuffer:
         self._owed = 0
         return out
 
-    def _hand_on(self, held: _Held, now_s: float, lost: bool) -> list[Output]:
-        if not held.payload:  # padding: a sequence number without sound
+    def _hand_on(self, timestamp: int, payload: bytes, now_s: float, lost: bool) -> list[Output]:
+        if not payload:  # padding: a sequence number without sound
             return []
-        length = self._duration(held.payload) or CHUNK
-        if self._expected is not None and now_s - self._last_s > STALL_S:
-            self._note_stall(held, now_s)
-        out = self._fill_gap(held, now_s, length, lost)
-        out.append(Arrived(held.payload, held.timestamp))
-        self._expected = (held.timestamp + length) % 2**32
+        length = self._duration(payload) or CHUNK
+        out: list[Output] = []
+        if self._expected is not None:
+            if now_s - self._last_s > STALL_S:
+                self._note_stall(timestamp, now_s)
+            if timestamp != self._expected:
+                out = self._fill_gap(timestamp, payload, now_s, length, lost)
+        out.append(Arrived(payload, timestamp))
+        self._expected = (timestamp + length) % 2**32
         self._last_s = now_s
         self._filled = 0
         return out
 
-    def _note_stall(self, held: _Held, now_s: float) -> None:
-        sent_later = (held.timestamp - (self._expected or 0) + 2**31) % 2**32 - 2**31
+    def _note_stall(self, timestamp: int, now_s: float) -> None:
+        sent_later = (timestamp - (self._expected or 0) + 2**31) % 2**32 - 2**31
         if sent_later <= 0 and now_s - self._last_s < LONGEST_STALL_S:  # no pause of the sender (DTX)
             self._stalls.note(now_s - self._last_s, now_s)
 
-    def _fill_gap(self, held: _Held, now_s: float, length: int, lost: bool) -> list[Output]:
-        if self._expected is None:
-            return []
-        gap = (held.timestamp - self._expected + 2**31) % 2**32 - 2**31
-        if gap <= 0:  # nothing is missing, or more silence was fed than was missing
+    def _fill_gap(
+        self, timestamp: int, payload: bytes, now_s: float, length: int, lost: bool
+    ) -> list[Output]:
+        gap = (timestamp - (self._expected or 0) + 2**31) % 2**32 - 2**31
+        if gap <= 0:  # more silence was fed than was missing
             return []
         passed = round((now_s - self._last_s) * CLOCK_RATE) - length - self._filled
         if gap > passed + SLACK_S * CLOCK_RATE:  # the sender's clock jumped: time has not
@@ -256,7 +261,7 @@ class JitterBuffer:
         out: list[Output] = []
         if lost and gap:
             concealed = min(gap, LONGEST_CONCEALED)
-            out.append(Lost(concealed, held.payload))
+            out.append(Lost(concealed, payload))
             gap -= concealed
         self._owed += gap
         silence = self._owed - self._owed % CHUNK

@@ -19,7 +19,7 @@ BEAT_S = CHUNK_MS / 1000
 
 
 class Pulse:
-    """Calls every member on each beat, in the order they joined; after a stall of the loop once, not in a row."""
+    """Calls every member on each beat, in the order they joined; after a stall of the loop only once."""
 
     def __init__(self) -> None:
         self._members: dict[Callable[[], None], None] = {}

@@ -20,7 +20,7 @@ from aiortc import (
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 
 from pipeline.audio import AudioChunk
-from server.ears import Ears, prefer_opus
+from server.ears import Ears, ask_for_wide_band, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
 from server.opus import opus_encoder
 from server.voicetrack import VoiceTrack
@@ -69,7 +69,7 @@ class Answerer:
             self.echo.attach(video.receiver, video.sender, pass_through=self.pass_through)
         await self.pc.setLocalDescription(await self.pc.createAnswer())
         self._running = asyncio.create_task(self.ears.run(), name="ears")
-        return self.pc.localDescription.sdp
+        return ask_for_wide_band(self.pc.localDescription.sdp)
 
     def ears_for(self, *arguments: Any, **settings: Any) -> Ears:
         return Ears(*arguments, **settings)

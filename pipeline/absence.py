@@ -26,9 +26,10 @@ from pipeline.languages import say
 from pipeline.settings import CallSettings
 from pipeline.turns import Phase
 
-READ_AT_ONCE = VOICE_RATE // 2  # samples, every
+READ_AT_ONCE = VOICE_RATE  # samples, every
 READ_EVERY_S = 0.02  # so that a voice which writes ahead by seconds is never waited for
 LONGEST_QUESTION = 300  # characters; of a longer one only the end is asked again
+READ_WITHIN_S = 0.5  # once there is a line again
 
 SENTENCE = re.compile(r"[^.!?。！？؟।]+[.!?。！？؟।]*\s*")
 ASKS = ("?", "？", "؟")
@@ -60,6 +61,7 @@ class Absence:
         self._owed = False  # they wait for an answer of which they have heard nothing
         self._spoken: Answer | None = None  # was being spoken when the line was lost
         self._heard = 0  # characters of it
+        self._reading: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """The line is lost."""
@@ -78,7 +80,7 @@ class Absence:
         answer = self._floor.air.answer
         if answer is not None and answer.audible:
             self._spoken, self._heard = answer, len(answer.item.text or "")
-            self._spawn(self._read_out(answer), "read out")
+            self._reading = self._spawn(self._read_out(answer), "read out")
         elif self._floor.turns.phase is Phase.ANSWERING:
             self._owed = True
             self._drop_reply()
@@ -96,8 +98,10 @@ class Absence:
             self._floor.air.read(READ_AT_ONCE)
             await asyncio.sleep(READ_EVERY_S)
 
-    def back(self) -> Missed | None:
-        """There is a line again. What has not been read out by now is left away."""
+    async def back(self) -> Missed | None:
+        """There is a line again. What cannot be read out in a moment is left away."""
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=READ_WITHIN_S)
         answer, self._spoken = self._spoken, None
         if answer is None:
             return None

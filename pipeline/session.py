@@ -47,7 +47,13 @@ class Session:
     """
 
     def __init__(
-        self, parts: Parts, settings: Settings, call: CallSettings, *, session_id: str | None = None
+        self,
+        parts: Parts,
+        settings: Settings,
+        call: CallSettings,
+        *,
+        session_id: str | None = None,
+        observe: Callable[[ev.Event], None] | None = None,  # every event, whether or not somebody is attached
     ) -> None:
         self.id = session_id or new_id("sess")
         self.call = call
@@ -63,6 +69,7 @@ class Session:
             emit=self._emit,
             seed=zlib.crc32(self.id.encode()),
         )
+        self._observe = observe
         self._listener: Callable[[ev.Event], None] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None  # None: does not run
         self._greeted = False
@@ -100,12 +107,13 @@ class Session:
     def _emit(self, event: ev.Event) -> None:
         if isinstance(event, ev.TurnMeasured):
             log.info("turn %s", json.dumps({"session": self.id, "item": event.item_id, **event.figures}))
-        if self._listener is None:
-            return
-        try:
-            self._listener(event)
-        except Exception:  # costs an event, never a turn
-            log.exception("a listener of %s failed", self.id)
+        for listener in (self._observe, self._listener):
+            if listener is None:
+                continue
+            try:
+                listener(event)
+            except Exception:  # costs an event, never a turn
+                log.exception("a listener of %s failed", self.id)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
         if self._tasks is None:
@@ -164,9 +172,9 @@ class Session:
         """The line was lost and may come back: then `back`, and `greet` when its client is ready."""
         self._absence.begin()
 
-    def back(self) -> Missed | None:
+    async def back(self) -> Missed | None:
         """There is a line again. Returns what of the last reply the person has not heard."""
-        return self._absence.back()
+        return await self._absence.back()
 
     def update(self, patch: Mapping[str, Any]) -> CallSettings:
         """Merges `patch` into the call's settings. Raises CallError naming the field."""

@@ -70,11 +70,13 @@ class Call:
         self._wire = Realtime(session, self._send, grant, append=self._append, resume=self._told)
         self._configure(grant.baked, self._wire.bake)
         self._line: Line | None = None  # the one that carries the call
+        self._greeted = False  # its client was told of the session, and may be told more
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._entered: dict[Line, int] = {}  # with which epoch a line was asked for
         self._epoch = 0  # of the line that carries the call
         self._proven = 0  # the last one whose client is known to have been told
         self._resumable = False  # the client has been told a token
+        self._welcoming: asyncio.Task[None] | None = None
         self._parked: asyncio.TimerHandle | None = None
         self._last_words: ev.Ended | None = None
         self._said_goodbye = asyncio.Event()
@@ -113,6 +115,8 @@ class Call:
             if self._parked is not None:
                 self._parked.cancel()
             tasks = [session, allowance, *self._lines.values()]
+            if self._welcoming is not None:
+                tasks.append(self._welcoming)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -202,7 +206,7 @@ class Call:
         if before is not None:
             before.send({"type": "viva.ended", "event_id": new_id("event"), "why": "elsewhere"})
             self.session.park()
-        self._line = line
+        self._line, self._greeted = line, False
         self._epoch += 1
         if before is not None:
             before.close("taken over")
@@ -214,13 +218,22 @@ class Call:
         """The line's client can be sent events."""
         if line is not self._line:
             return
-        again = self._epoch > 1
-        missed = self.session.back() if again else None
+        if self._epoch > 1:
+            self._welcoming = asyncio.create_task(self._welcome_back(line), name=f"welcome {self.id}")
+        else:
+            self._greeted = True
+            self._wire.opened()
+            self.session.attach(self._tell)
+
+    async def _welcome_back(self, line: Line) -> None:
+        missed = await self.session.back()
+        if line is not self._line:
+            return
+        self._greeted = True
         self._wire.opened()
-        if again:
-            self._wire.resumed(missed)
-            if self._last_words is not None:
-                self._wire.tell(self._last_words)
+        self._wire.resumed(missed)
+        if self._last_words is not None:
+            self._wire.tell(self._last_words)
         self.session.attach(self._tell)
 
     def handle(self, line: Line, text: str | bytes) -> None:
@@ -254,12 +267,17 @@ class Call:
             self._line.show_mouth(event)
 
     def _send(self, event: dict[str, Any]) -> None:
-        if self._line is not None:
+        if self._line is not None and self._greeted:
             self._line.send(event)
 
     def _append(self, event: dict[str, Any]) -> None:
         if self._line is not None:
             self._line.append(event, self._wire.formats.input)
+
+    @property
+    def line_kind(self) -> str:
+        """Of the line that carries the call just now; "": none."""
+        return self._line.kind if self._line is not None else ""
 
     @property
     def output_format(self) -> str:

@@ -85,20 +85,25 @@ def _exchanges(items: Sequence[Item]) -> list[list[Message]]:
     A reply of which nothing was heard is left out, unless the mind noted something with it."""
     outputs = {item.call_id: item.text or "" for item in items if item.kind == "function_call_output"}
     exchanges: list[list[Message]] = []
+    goes_on = False  # a call would be the last reply's
     for item in items:
         for message in item.steps:
+            goes_on = False
             if message.role == "tool":
                 exchanges[-1].append(message)
             else:
                 exchanges.append([message])
-        if item.kind == "function_call" and item.status == "completed":
+        if item.kind == "function_call_output":
+            goes_on = False
+        elif item.kind == "function_call" and item.status == "completed":
             call = ToolCall(item.call_id, item.name, item.text or "")
-            if not exchanges or exchanges[-1][0].role != "assistant":
+            if not goes_on:
                 exchanges.append([Message("assistant", "")])
-            first = exchanges[-1][0]
+            first, goes_on = exchanges[-1][0], True
             exchanges[-1][0] = replace(first, note=item.note or first.note, calls=(*first.calls, call))
             exchanges[-1].append(Message("tool", outputs.get(call.id, PENDING), call_id=call.id))
         elif item.role is not None and item.text is not None and (item.text or item.note is not None):
             text = INTERRUPTED + item.text if item.interrupted else item.text
             exchanges.append([Message(item.role, text, item.note)])
+            goes_on = item.role == "assistant"
     return exchanges

@@ -49,11 +49,13 @@ class Playout:
 
     Args:
         on_room: called when a read has made room again for a writer that waits.
+        silent: there will be no sound, and marks pass as they come.
     """
 
-    def __init__(self, on_room: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_room: Callable[[], None] = lambda: None, *, silent: bool = False) -> None:
         self._samples = np.zeros(2 * VOICE_RATE, np.int16)
         self._on_room = on_room
+        self._silent = silent
         self.written = 0  # samples
         self.position = 0  # samples read
         self.finished = False  # no more will be written
@@ -145,7 +147,7 @@ class Playout:
         return self.finished and self.position >= self.written and self._passed == len(self._marks)
 
     def _pass(self, end: int) -> list[Mark]:
-        all_of_it = self.finished and end >= self.written
+        all_of_it = self._silent or (self.finished and end >= self.written)
         limit = len(self._marks)
         if not all_of_it:
             limit = bisect_left(self._marks, end, lo=self._passed, key=lambda m: m.at)

@@ -101,7 +101,7 @@ class Reply:
         clock: Callable[[], float],
     ) -> None:
         self._room = asyncio.Event()
-        self.playout = Playout(on_room=self._room.set)
+        self.playout = Playout(on_room=self._room.set, silent=text_only)
         self.released = asyncio.Event()  # by its owner: now it may have effects beyond its own words
         self.acted = False  # and it has had some: the server's tools ran
         self.speaks = False  # there are words of it

@@ -227,7 +227,8 @@ class Realtime:
             message = "sound is added with conversation.item.create, and then referred to by its id"
             raise CallError("unsupported_parameter", message, place)
         if given.id is None:
-            raise CallError("missing_required_parameter", f"Missing required parameter: '{place}.id'.", place)
+            place += ".id"
+            raise CallError("missing_required_parameter", f"Missing required parameter: '{place}'.", place)
         return self._session.retrieve(given.id)
 
     def _response_cancel(self, event: ResponseCancel) -> None:

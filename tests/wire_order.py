@@ -68,6 +68,8 @@ class WireOrder:
         item, behind = event["item"]["id"], event["previous_item_id"]
         assert item not in self.items, "an item was added twice"
         self.items.insert(0 if behind is None else self.items.index(behind) + 1, item)
+        if {"type": "input_audio", "transcript": None} in event["item"].get("content", ()):
+            self._committed.add(item)  # also a recording that the client added
 
     def _conversation_item_done(self, event: Json) -> None:
         item, behind = event["item"]["id"], event["previous_item_id"]

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.dialogue import Dialogue, shorten
 from pipeline.errors import CallError
-from pipeline.items import Item
+from pipeline.items import Item, Status
+from pipeline.providers import Message, ToolCall
 
 
 def dialogue(*texts: str) -> Dialogue:
@@ -67,3 +68,59 @@ def test_a_reply_is_shortened_to_the_words_that_had_begun() -> None:
     assert (item.text, item.audio_ms) == ("one two", 1100)
     shorten(item, 0)
     assert (item.text, item.audio_ms) == ("", 0)
+
+
+def call(call_id: str, status: Status = "completed") -> Item:
+    return Item(f"item_{call_id}", None, status, "{}", kind="function_call", call_id=call_id, name="f")
+
+
+def output(call_id: str, text: str = "out") -> Item:
+    return Item(f"out_{call_id}", None, "completed", text, kind="function_call_output", call_id=call_id)
+
+
+def roles(history: Dialogue, limit: int = 20) -> list[str]:
+    return [message.role + message.call_id for message in history.messages("s", limit)[1:]]
+
+
+def test_outputs_follow_their_calls_wherever_they_came() -> None:
+    history = dialogue("weather", "let me look")
+    history.items += [
+        call("1"),
+        call("2"),
+        Item("q", "user", text="hello?"),
+        output("2", "b"),
+        output("1", "a"),
+    ]
+    messages = history.messages("s", 20)[1:]
+    assert [message.text for message in messages] == ["weather", "let me look", "a", "b", "hello?"]
+    assert [one.id for one in messages[1].calls] == ["1", "2"]
+
+
+def test_calls_of_two_replies_are_told_one_after_the_other() -> None:
+    history = dialogue("weather")
+    history.items += [call("1"), output("1"), call("2"), output("2")]
+    assert roles(history) == ["user", "assistant", "tool1", "assistant", "tool2"]
+
+
+def test_a_call_that_was_cut_off_is_not_told_and_one_without_an_output_says_so() -> None:
+    history = dialogue("weather")
+    history.items += [call("1", "incomplete"), call("2")]
+    messages = history.messages("s", 20)
+    assert roles(history) == ["user", "assistant", "tool2"]
+    assert messages[-1].text == "No result has come yet."
+
+
+@pytest.mark.parametrize("limit", range(1, 12))
+def test_the_window_never_parts_a_call_from_its_output(limit: int) -> None:
+    history = dialogue("weather", "let me look")
+    history.items += [call("1"), call("2"), output("1"), output("2")]
+    history.items += [Item("q", "user", text="and?"), Item("a", "assistant", text="Sunny.")]
+    history.items[-1].steps = (
+        Message("assistant", "", calls=(ToolCall("3", "f", "{}"),)),
+        Message("tool", "out", call_id="3"),
+    )
+    messages = history.messages("s", limit)[1:]
+    asked = [one.id for message in messages for one in message.calls]
+    assert [message.call_id for message in messages if message.role == "tool"] == asked
+    assert len(messages) <= max(limit, 3)
+    assert messages[-1].text == "Sunny."

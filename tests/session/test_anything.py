@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline import events as ev
 from pipeline.audio import VOICE_RATE
-from pipeline.settings import Settings
+from pipeline.settings import Settings, ToolSettings
+from pipeline.toolbox import Toolbox
 from tests import sounds as made
 from tests.session.call import Call, Sound
 from tests.session.wild import Way, WildEars, WildMind, WildVoice
@@ -25,6 +27,7 @@ QUIET_MS = 60_000  # after the last event of a timeline
 # and a fade of 20 ms adds 8000 / 480.
 STEEPEST = 2 * np.pi * 440 / VOICE_RATE * 8000 + 8000 / 480 + 2
 SAID = ("what is a cache", "wait i have another question about that", "yeah", "i would use it because")
+TOOLBOX = Toolbox(ToolSettings(functions=("tests.tools:look_up",), timeout_s=3.0))
 SETTINGS = Settings.model_validate({"turns": {"nudges": 0}})
 
 
@@ -40,13 +43,34 @@ def detection(value: Any) -> Json:
     return {"type": "session.update", "session": {"audio": {"input": {"turn_detection": value}}}}
 
 
+def updated(**session: Any) -> Json:
+    return {"type": "session.update", "session": session}
+
+
+def created(**response: Any) -> Json:
+    return {"type": "response.create", "response": response}
+
+
+TOOLS = [{"type": "function", "name": "weather", "parameters": {}}]
+OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
+BESIDE = {"conversation": "none", "metadata": {"c": "d"}}
+SOUND = {"type": "input_audio", "audio": base64.b64encode(bytes(2 * 24_000)).decode()}
+
 COMMANDS: list[Json] = [
     {"type": "input_audio_buffer.commit"},
     {"type": "input_audio_buffer.clear"},
     {"type": "output_audio_buffer.clear"},
     {"type": "response.cancel"},
     {"type": "response.create", "response": {"metadata": {"a": "b"}, "instructions": "Be brief."}},
+    created(output_modalities=["text"], max_output_tokens=3),
+    created(input=[typed("hello")["item"]], tools=TOOLS, tool_choice="required"),
+    created(**BESIDE),
+    created(**BESIDE, output_modalities=["text"], input=[]),
     typed("tell me more"),
+    {"type": "conversation.item.create", "item": OUTPUT},
+    {"type": "conversation.item.create", "item": {"role": "user", "content": [SOUND]}},
+    updated(tools=TOOLS, output_modalities=["text"]),
+    updated(output_modalities=["audio"], max_output_tokens=5),
     {"type": "conversation.item.delete", "item_id": "LAST"},
     {"type": "conversation.item.delete", "item_id": "FIRST"},
     {"type": "conversation.item.truncate", "item_id": "LAST", "content_index": 0, "audio_end_ms": 300},
@@ -78,7 +102,7 @@ def check(call: Call, client: Client) -> None:
     assert np.abs(np.diff(call.out.astype(np.int32))).max(initial=0) <= STEEPEST
     heard: dict[str, str] = {}
     for event in client.events:
-        if event["type"] == "response.output_audio_transcript.delta":
+        if event["type"] in ("response.output_audio_transcript.delta", "response.output_text.delta"):
             heard[event["item_id"]] = heard.get(event["item_id"], "") + event["delta"]
     for item in session.items:
         if item.role == "assistant":
@@ -123,10 +147,28 @@ def test_every_command_in_every_phase_leaves_a_call_that_listens(phase: str, com
     mind = WildMind([Way(LONG, slow.get("mind_ms", 0))])
     sounds = [Sound(500, made.speech(QUESTION)), Sound(4000, made.speech("okay"))]
     client = Client()
-    call = Call(ears, mind, WildVoice([Way()]), *sounds, settings=SETTINGS)
+    call = Call(ears, mind, WildVoice([Way()]), *sounds, settings=SETTINGS, toolbox=TOOLBOX)
     call.at(at_ms, lambda session: client.send(session, command))
     call.at(9500, lambda session: client.send(session, detection({"type": "semantic_vad"})))
-    run(call, client, 26_000 if command["type"] == "viva.think" else 14_000)
+    slow_one = command["type"] == "viva.think" or BESIDE["metadata"] in command.get("response", {}).values()
+    run(call, client, 26_000 if slow_one else 14_000)
+
+
+@pytest.mark.parametrize("function", ["weather", "look_up"])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: json.dumps(command)[9:60])
+def test_every_command_while_a_function_is_carried_out_leaves_a_call_that_listens(
+    function: str, command: Json
+) -> None:
+    ears = WildEars([Way(QUESTION), Way("yeah")])
+    mind = WildMind([Way("let me see that", 2000, function), Way("Well.")])
+    client = Client()
+    call = Call(ears, mind, WildVoice([Way()]), Sound(500, made.speech(QUESTION)), settings=SETTINGS)
+    call.toolbox = TOOLBOX
+    call.at(10, lambda session: client.send(session, updated(tools=TOOLS)))
+    call.at(_end_ms(500, QUESTION) + 3000, lambda session: client.send(session, command))
+    call.at(8500, lambda session: client.send(session, detection({"type": "semantic_vad"})))
+    call.at(9000, lambda session: client.send(session, created()))
+    run(call, client, 26_000 if command["type"] == "viva.think" else 16_000)
 
 
 # ---------------------------------------------------------------- anything
@@ -136,7 +178,8 @@ ends = st.sampled_from(["", "", "", "", "error", "bug", "hang", "empty"])
 
 
 def ways(*texts: str) -> st.SearchStrategy[list[Way]]:
-    way = st.builds(Way, st.sampled_from(texts), delays_ms, ends, st.integers(0, 4))
+    calls = st.sampled_from(["", "", "weather", "look_up"])
+    way = st.builds(Way, st.sampled_from(texts), delays_ms, calls, ends, st.integers(0, 4))
     return st.lists(way, min_size=1, max_size=4)
 
 
@@ -191,7 +234,7 @@ def test_whatever_happens_every_call_comes_to_rest_and_tells_the_truth(
             sounds.append(Sound(at_ms, made.noise(happening.length_ms)))
         else:
             commands.append((at_ms, happening))
-    call = Call(ears, mind, voice, *sounds, settings=SETTINGS, mode=mode, greet=greet)
+    call = Call(ears, mind, voice, *sounds, settings=SETTINGS, toolbox=TOOLBOX, mode=mode, greet=greet)
     commands.append((at_ms + 2000, detection({"type": "semantic_vad"})))
     for when_ms, command in commands:
         call.at(when_ms, lambda session, command=command: client.send(session, command))

@@ -14,9 +14,10 @@ from pipeline.providers import (
     Message,
     Note,
     Pause,
+    Piece,
     ReplyOptions,
     Speech,
-    Token,
+    ToolCall,
     Transcript,
     Usage,
     VoiceStyle,
@@ -34,6 +35,7 @@ class Way:
 
     text: str = "yes."
     delay_ms: int = 0
+    calls: str = ""  # a function, after the text
     ends: str = ""  # "": well; "error": ProviderError; "bug": any exception; "hang"; "empty": yields nothing
     after: int = 0  # pieces that come before that end
 
@@ -93,9 +95,7 @@ class WildEars(_Wild):
 class WildMind(_Wild):
     wants_full: bool = False
 
-    async def reply(
-        self, messages: Sequence[Message], options: ReplyOptions
-    ) -> AsyncIterator[Token | Note | Usage]:
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         way = self._next()
         self.open_streams += 1
         try:
@@ -105,8 +105,12 @@ class WildMind(_Wild):
             for index, word in enumerate(pieces):
                 if way.ends and index >= way.after:
                     break
-                yield Token(word + " ")
+                yield word + " "
                 await asyncio.sleep(way.delay_ms / 10_000)
+            if way.calls and messages[-1].role != "tool":
+                for piece in ("", '{"word": ', '"cache"}'):
+                    yield ToolCall("call_1", way.calls, piece)
+                    await asyncio.sleep(way.delay_ms / 10_000)
             await _end(way, "llm")
             yield Usage(10, len(pieces))
         finally:

@@ -18,8 +18,9 @@ from tests.wire_order import Json, WireOrder
 class Client:
     """Takes everything down that goes over the wire, and checks it."""
 
-    def __init__(self, *, viva: bool = True) -> None:
+    def __init__(self, *, viva: bool = True, note: Callable[[ev.Event], None] = lambda event: None) -> None:
         self.events: list[Json] = []
+        self._note = note  # hears what the wire is told
         self._viva = viva
         self.order = WireOrder()
         self.failures: list[Any] = []
@@ -35,6 +36,7 @@ class Client:
 
     def _tell(self, event: ev.Event) -> None:
         assert self.wire is not None
+        self._note(event)
         try:
             self.wire.tell(event)
         except Exception as error:  # told at the end, because a session survives what its listener does
@@ -95,7 +97,7 @@ class Wired(Call):
 
     def __init__(self, *parts: Any, viva: bool = False, **call: Any) -> None:
         super().__init__(*parts, **call)
-        self.wire = Client(viva=viva)
+        self.wire = Client(viva=viva, note=self.note)
         self.actions.append((0, self.wire.connect))
 
     def send(self, at_ms: int, type: str, **fields: Any) -> Wired:

@@ -24,6 +24,7 @@ from server.engines import Engines
 from server.guard import Guard
 from server.issuing import issue
 from server.offer import MAX_BYTES
+from server.operating import Operating
 from server.socket_route import AcceptedSocket, resume_token
 from server.turn import ice_servers
 from server.workers import Placed, Workers
@@ -64,7 +65,6 @@ class Routes:
         self._page = page.resolve()
 
     def add_to(self, app: web.Application) -> None:
-        app.router.add_get("/healthz", self.health)
         app.router.add_get("/v1/viva/about", self.about)
         app.router.add_get("/v1/viva/ice", self.ice)
         app.router.add_post(CALLS, self.place)
@@ -164,17 +164,6 @@ class Routes:
         servers = ice_servers(settings.servers, self._config.turn_secret, settings.credential_s)
         return web.json_response({"iceServers": servers}, headers={"Cache-Control": "no-store"})
 
-    async def health(self, request: web.Request) -> web.Response:
-        load = self._workers.load()
-        body = {
-            "status": "draining" if load.draining else "ok",
-            "ready": self._engines.ready,
-            "calls": load.calls,
-            "max_calls": load.max_calls,
-        }
-        status = 503 if load.draining else 200
-        return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
-
     async def page(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"] or "index.html"
         if "\0" in path or "\\" in path:
@@ -208,6 +197,7 @@ def application(
     )
     app[CONNECTIONS] = connections
     app.on_response_prepare.append(guard.add_headers)
+    Operating(engines, workers).add_to(app)
     Routes(config, engines, workers, auth, page or page_folder()).add_to(app)
     return app
 

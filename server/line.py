@@ -10,6 +10,8 @@ from pipeline import events as ev
 class Line(Protocol):
     """Made for one call; it hands that call what its client sends, and takes what the call has to say."""
 
+    kind: str  # "webrtc" or "websocket"
+
     async def run(self) -> str:
         """Carries the call until the line is over, and leaves nothing of itself behind. Returns why it is."""
 

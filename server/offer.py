@@ -70,7 +70,7 @@ def _check_section(section: MediaDescription) -> None:
     wrong = ""
     if not MID.fullmatch(section.rtp.muxId or ""):
         wrong = "mid"
-    elif not UFRAG.fullmatch(section.ice.usernameFragment or ""):
+    elif section.ice is None or not UFRAG.fullmatch(section.ice.usernameFragment or ""):
         wrong = "ice-ufrag"
     elif not PASSWORD.fullmatch(section.ice.password or ""):
         wrong = "ice-pwd"

@@ -41,6 +41,8 @@ class Peer:
         silence_after_ms: without packets for so long, the call is fed silence.
     """
 
+    kind = "webrtc"
+
     def __init__(
         self, call: Call, settings: ServerSettings, ice: Ice, *, silence_after_ms: int = 100
     ) -> None:

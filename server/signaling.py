@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,12 @@ from server.engines import Engines
 from server.grant import Grant
 from server.ice import Ice
 from server.line import Line
+from server.metrics import Metrics
 from server.offer import check_offer
 from server.peer import Peer
 from server.shares import Shares
 from server.websocket import SocketLine
-from server.workers import BadOffer, Full, Load, NotResumed, Placed, Socket
+from server.workers import BadOffer, Carried, Full, Load, NotResumed, Placed, Socket, TooMany
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,9 @@ class MediaWorker:
         self._config = config
         self._engines = engines
         self._ice = Ice(config.ice, config.turn_secret)
+        self._metrics = Metrics(config.server.worker)
         self._calls: dict[str, Call] = {}
+        self._began: dict[str, float] = {}  # by call id, time.monotonic()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended_lately: deque[str] = deque(maxlen=ENDED_KEPT)
         self._shares = Shares(config.limits, config.server.retry_after_s)
@@ -50,34 +54,50 @@ class MediaWorker:
         set_consent(config.server.consent_failures, config.server.consent_interval_s)
 
     async def place(self, offer: str, session: str = "", grant: str = "", resume: str = "") -> Placed:
-        check_offer(offer)
         given = Grant.from_json(grant)
-        if resume:
-            call, epoch = self._parked(resume, given)
-            peer, answer = await self._answer(call, offer)
-            call.check(epoch)
-            call.carry(peer, epoch)
-            return Placed(call.id, answer)
-        with self._new_place(given):
-            call = await self._new_call(session, given)
-            peer, answer = await self._answer(call, offer)
-            self._begin(call, peer)
-            return Placed(call.id, answer)
+        with self._refusals_counted():
+            check_offer(offer)
+            if resume:
+                call, epoch = self._parked(resume, given)
+                peer, answer = await self._answer(call, offer)
+                call.check(epoch)
+                call.carry(peer, epoch)
+                return Placed(call.id, answer)
+            with self._new_place(given):
+                call = await self._new_call(session, given)
+                peer, answer = await self._answer(call, offer)
+                self._begin(call, peer)
+                return Placed(call.id, answer)
 
     async def talk(self, socket: Socket, session: str = "", grant: str = "", resume: str = "") -> None:
         given = Grant.from_json(grant)
-        if resume:
-            call, epoch = self._parked(resume, given)
-            await socket.accept(call.id)
-            line = self._socket_line(call, socket)
-            call.carry(line, epoch)
-        else:
-            with self._new_place(given):
-                call = await self._new_call(session, given)
+        with self._refusals_counted():
+            if resume:
+                call, epoch = self._parked(resume, given)
                 await socket.accept(call.id)
                 line = self._socket_line(call, socket)
-                self._begin(call, line)
+                call.carry(line, epoch)
+            else:
+                with self._new_place(given):
+                    call = await self._new_call(session, given)
+                    await socket.accept(call.id)
+                    line = self._socket_line(call, socket)
+                    self._begin(call, line)
         await line.closed.wait()
+
+    @contextmanager
+    def _refusals_counted(self) -> Iterator[None]:
+        try:
+            yield
+        except (BadOffer, NotResumed) as refused:
+            self._metrics.refused(refused.code)
+            raise
+        except TooMany:
+            self._metrics.refused("too_many")
+            raise
+        except Full:
+            self._metrics.refused("full")
+            raise
 
     @contextmanager
     def _new_place(self, grant: Grant) -> Iterator[None]:
@@ -119,6 +139,27 @@ class MediaWorker:
         calls = len(self._calls) + self._answering
         return Load(calls, self._config.server.max_calls, self._draining)
 
+    def carried(self) -> list[Carried]:
+        now = time.monotonic()
+        return [
+            Carried(
+                call.id,
+                int(now - self._began[call.id]),
+                call.line_kind,
+                call.session.call.mode,
+                call.session.call.language,
+                len(call.session.items),
+                call.grant.key,
+                call.grant.user,
+            )
+            for call in self._calls.values()
+        ]
+
+    def figures(self) -> bytes:
+        load = self.load()
+        self._metrics.load(load.calls, load.max_calls)
+        return self._metrics.text()
+
     async def drain(self, within_s: float) -> None:
         self._draining = True
         try:
@@ -158,7 +199,9 @@ class MediaWorker:
     async def _new_call(self, session: str, grant: Grant) -> Call:
         config = self._config
         call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
-        conversation = Session(await self._engines.parts(), config.pipeline, config.call)
+        conversation = Session(
+            await self._engines.parts(), config.pipeline, config.call, observe=self._metrics.observe
+        )
         call = Call(
             call_id,
             conversation,
@@ -174,12 +217,15 @@ class MediaWorker:
     def _begin(self, call: Call, line: Line) -> None:
         task = asyncio.create_task(call.run(line), name=call.id)
         self._calls[call.id], self._tasks[call.id] = call, task
+        self._began[call.id] = time.monotonic()
+        self._metrics.placed(line.kind)
         task.add_done_callback(lambda done: self._ended(call.id, done))
         log.info("%s placed, %d now", call.id, len(self._calls))
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
         self._shares.give_back(self._calls[call_id].grant)
         del self._calls[call_id], self._tasks[call_id]
+        self._metrics.ended(time.monotonic() - self._began.pop(call_id))
         self._ended_lately.append(call_id)
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", call_id, exc_info=task.exception())

@@ -59,6 +59,8 @@ class SocketLine:
         silence_after_ms: so long after a message was due, the call is fed silence.
     """
 
+    kind = "websocket"
+
     def __init__(
         self, call: Call, socket: Socket, settings: ServerSettings, *, silence_after_ms: int = 100
     ) -> None:

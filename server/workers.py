@@ -65,6 +65,20 @@ class Load:
     draining: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A call, as an operator sees it."""
+
+    call_id: str
+    seconds: int  # since it was placed
+    line: str  # "webrtc", "websocket"; "": its line was lost, and its client may come back
+    mode: str
+    language: str
+    items: int  # of its history so far
+    key: str  # label of the key it was placed with; "": none
+    user: str
+
+
 class Socket(Protocol):
     """A WebSocket on its way through a front: texts both ways."""
 
@@ -106,6 +120,12 @@ class Workers(Protocol):
 
     def load(self) -> Load:
         """How full it is now."""
+
+    def carried(self) -> list[Carried]:
+        """The calls there are now, the oldest first."""
+
+    def figures(self) -> bytes:
+        """All that is counted, in Prometheus' text format."""
 
     async def drain(self, within_s: float) -> None:
         """Takes no new calls; returns when the last one has ended, or has been ended at the bound."""

@@ -19,6 +19,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from pipeline.settings import Settings
 from pipeline.tts import espeak
+from server.door import LimitSettings
 from server.peer import Peer
 from tests.real.served import CALLS, Caller, Served, caller, served, udp_sockets, until
 from tests.session.call import Ears, Mind
@@ -297,7 +298,7 @@ async def test_a_draining_server_takes_no_call_and_lets_the_last_one_end() -> No
         await one.until("session.created")
         draining = asyncio.create_task(server.worker.drain(20))
         await asyncio.sleep(0)
-        async with server.http.get(f"{server.url}/healthz") as response:
+        async with server.http.get(f"{server.url}/readyz") as response:
             assert response.status == 503
         other = Caller(server)
         headers = {"Content-Type": "application/sdp"}
@@ -338,7 +339,8 @@ async def test_an_offer_that_fails_half_way_gives_its_place_back() -> None:
 async def test_two_hundred_calls_in_a_row_leave_nothing_behind() -> None:
     """All are placed and hung up; every tenth connects, is greeted and talks first."""
     process = psutil.Process()
-    async with served(max_calls=4) as server:
+    unlimited = {"limits": LimitSettings(offers_per_minute=0)}
+    async with served(max_calls=4, door=unlimited) as server:
         await calls(server, 20)  # what is made once and kept: codecs, caches, thread pools
         before = await counted(process)
         await calls(server, 200)

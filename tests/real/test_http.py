@@ -20,6 +20,7 @@ ROUTES = [
     ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/v1/viva/about"),
+    ("GET", "/v1/viva/ice"),
     ("GET", "/nowhere"),
     ("POST", CALLS),
     ("POST", "/offer"),
@@ -140,7 +141,8 @@ async def test_about_says_who_answers_and_what_there_is_to_choose_from(server: S
 
 async def test_health_names_the_calls(server: Served) -> None:
     async with server.http.get(f"{server.url}/healthz") as response:
-        assert await response.json() == {"status": "ok", "ready": True, "calls": 0, "max_calls": 8}
+        state = {"ready": True, "calls": 0, "max_calls": 8, "draining": False}
+        assert await response.json() == {"status": "ok", **state}
 
 
 # ------------------------------------------------------------------ errors are JSON

@@ -53,6 +53,7 @@ from aiortc.rtp import RtpPacket
 
 from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, AudioChunk
 from server.jitter import Arrived, JitterBuffer, Lost, Output
+from server.limits import Bucket
 from server.opus import CLOCK_RATE, opus_decoder, packet_samples
 from server.rtp import Inlet
 
@@ -62,6 +63,8 @@ RECEIVERS_BUFFER = "_RTCRtpReceiver__jitter_buffer"  # aiortc 1.16
 CHUNK_S = CHUNK_MS / 1000
 PER_SAMPLE = CLOCK_RATE // MIC_RATE  # ticks of the RTP clock in one of our samples
 WISHES = f"minptime=10;useinbandfec=1;maxplaybackrate={MIC_RATE};maxaveragebitrate=24000"
+FASTEST = 1.5  # seconds of sound in one, sustained: clocks differ, but a client that sends more is hostile
+CATCH_UP_S = 15.0  # of sound at once, after a network has stood still
 SILENCE = np.zeros(MIC_CHUNK, np.int16)
 SILENCE.flags.writeable = False
 # A timer that fires so late means that the loop stood still: packets may wait in the socket, so
@@ -124,6 +127,7 @@ class Ears:
         own_buffer: bool = True,
     ) -> None:
         self.at = 0  # samples at 16 kHz handed on so far
+        self.flood = 0  # chunks thrown away, as more came than a voice can have
         self.fed = 0  # of them: silence in place of packets that did not come
         self.attached = False
         self._receiver = receiver
@@ -143,6 +147,7 @@ class Ears:
         self._feeding = False  # silence, at present
         self._closed = asyncio.Event()
         self._complained = False
+        self._pace = Bucket(FASTEST, CATCH_UP_S, self._loop.time())
 
     @property
     def figures(self) -> dict[str, int]:
@@ -238,6 +243,9 @@ class Ears:
         self._rest = sound[whole:]
 
     def _emit(self, samples: np.ndarray) -> None:
+        if self._pace.take(self._loop.time(), CHUNK_MS / 1000):
+            self.flood += 1
+            return
         chunk = AudioChunk(samples, MIC_RATE, self.at)
         self.at += MIC_CHUNK
         self._guarded(self._on_chunk, chunk)

@@ -101,6 +101,20 @@ def test_a_loss_delays_one_packet_by_20_ms_and_nothing_after_that() -> None:
     assert np.allclose(heard.times, expected)
 
 
+def test_more_sound_than_time_is_not_listened_to() -> None:
+    """Two minutes of speech in a second would cost the gate and the recogniser as much as sixty calls."""
+    voice = payloads(babble(1.0))
+    arrivals = [(n / 6000, n, n * FRAME, voice[n % 50]) for n in range(6000)]
+    heard = hear(arrivals, until=1.0)
+    assert 14 < len(heard.chunks) * 0.02 < 18
+
+
+def test_what_comes_at_once_after_a_network_stood_still_is_heard() -> None:
+    late = [(5.0, *packet[1:]) for packet in in_time(payloads(babble(5.0)))]
+    heard = hear(late, until=5.01)
+    assert sum(bool(chunk.samples.any()) for chunk in heard.chunks) > 240
+
+
 def test_packets_that_stop_become_silence_after_100_ms_and_then_every_20_ms() -> None:
     heard = hear(in_time(payloads(babble(0.2))), until=0.51)
     assert len(heard.chunks) == 10 + 15

@@ -42,13 +42,17 @@ def chromium_arguments(microphone: Path | None = None, *, ask: bool = False) -> 
     return arguments + ([] if ask else ["--use-fake-ui-for-media-stream"])
 
 
+def chromium_path() -> str | None:
+    """The system's Chromium; None: Playwright's own is to be used."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 @contextmanager
 def chromium(microphone: Path | None = None, *, ask: bool = False) -> Iterator[Browser]:
     """A browser for a module or a test: the system's Chromium, or Playwright's own where there is none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path, args=chromium_arguments(microphone, ask=ask)
+            executable_path=chromium_path(), args=chromium_arguments(microphone, ask=ask)
         )
         try:
             yield browser

@@ -110,8 +110,8 @@ def test_more_sound_than_time_is_not_listened_to() -> None:
 
 
 def test_what_comes_at_once_after_a_network_stood_still_is_heard() -> None:
-    late = [(5.0, *packet[1:]) for packet in in_time(payloads(babble(5.0)))]
-    heard = hear(late, until=5.01)
+    voice = in_time(payloads(babble(5.0)))
+    heard = hear([(5 + n / 100_000, *packet[1:]) for n, packet in enumerate(voice)], until=5.01)
     assert sum(bool(chunk.samples.any()) for chunk in heard.chunks) > 240
 
 

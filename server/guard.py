@@ -60,6 +60,7 @@ class Guard:
         Args: others: other machines may come too, by an address: that is no name that a site could give us.
         """
         local = {f"{name}:{port}" for name in LOOPBACK_NAMES}
+        local |= {f"{name}:{port}" for name in self._extra_hosts if ":" not in name}
         if port in (80, 443):
             local |= set(LOOPBACK_NAMES)
         self._hosts = self._extra_hosts | local

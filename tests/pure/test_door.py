@@ -13,6 +13,7 @@ from server.address import client_address, counted_as, networks
 from server.client_secrets import ClientSecrets, SecretRefused, SessionTooLarge
 from server.door import LimitSettings
 from server.grant import Grant
+from server.guard import Guard
 from server.keys import find_key, parse_keys
 from server.limits import MOST_KNOWN, Flow, PerMinute
 
@@ -207,3 +208,40 @@ def test_a_client_may_burst_but_not_for_long() -> None:
     assert flow.spend(10, 0.0) == pytest.approx(0.2)  # what it owes, it owes
     assert flow.spend(10, 1.0) == 0
     assert Flow(limits, 0.0).spend(10_500, 0.0) == pytest.approx(0.5)
+
+
+# ------------------------------------------------------------------ names and origins
+
+
+def test_by_which_names_and_for_which_sites_the_server_answers() -> None:
+    guard = Guard(("viva.example", "other.example:9"), ("https://app.example",))
+    guard.listen_on(8443, others=True)
+    for host in (
+        "viva.example",
+        "VIVA.example:8443",
+        "other.example:9",
+        "192.0.2.7:8443",
+        "[2001:db8::1]:8443",
+    ):
+        assert guard.refusal(host, None) is None, host
+        assert guard.refusal(host, f"https://{host}") is None
+    for host in (
+        "evil.example",
+        "viva.example:1",
+        "other.example",
+        "192.0.2.7:1",
+        "192.0.2.7",
+        "1.2.3:8443",
+        "",
+    ):
+        assert guard.refusal(host, None), host
+    for origin in ("https://app.example:1", "http://app.example", "null", "https://evil.example", "file://"):
+        assert guard.refusal("viva.example", origin), origin
+    assert guard.refusal("viva.example", "https://app.example") is None
+
+
+def test_where_only_this_machine_comes_no_other_address_is_a_name() -> None:
+    guard = Guard()
+    guard.listen_on(8080)
+    assert guard.refusal("127.0.0.1:8080", None) is None
+    assert guard.refusal("192.0.2.7:8080", None)

@@ -18,7 +18,7 @@ from collections import deque
 import numpy as np
 
 from pipeline.audio import MIC_CHUNK, MIC_RATE, VOICE_RATE
-from pipeline.echo_delay import LONGEST, Match, match
+from pipeline.echo_delay import CERTAIN, LONGEST, Match, match
 from pipeline.echo_filter import SIZE, EchoFilter
 from pipeline.echo_track import Downsampler, Track
 
@@ -35,6 +35,8 @@ TOLD_APART = 40  # chunks played loudly, and no echo heard: then there is none
 HINT = 1.0  # a match's evidence that may be chance, but is worth another look
 PROOF = 12.0  # summed over looks that agree: it is our own voice
 SURE_ECHO = 4.0  # in a longer stretch: it still is
+OVERDRIVEN = (0.2, 0.05)  # of the loudest: where a loudspeaker that is driven too hard may clip
+CLIPS = 8.0  # a match's evidence when the same is done to what was played: then it does
 AGREE = MIC_RATE * 2 // 1000  # samples: the same delay
 LEAD = MIC_RATE * 10 // 1000  # samples that the filter looks ahead of the delay found
 MOVED = MIC_RATE * 8 // 1000  # samples earlier than expected: the echo leaves the filter's span
@@ -74,6 +76,10 @@ LATE = np.exp(-2j * np.pi * BINS * FILTER_DELAY / SIZE).astype(np.complex64)
 RAMP = (np.arange(MIC_CHUNK, dtype=np.float32) + 1) / MIC_CHUNK
 
 
+def _clipped(samples: np.ndarray, limit: float) -> np.ndarray:
+    return samples if limit == math.inf else samples.clip(-limit, limit)
+
+
 def band_power(samples: np.ndarray) -> np.ndarray:
     """float32 (SIZE,); the mean power in each band."""
     spectrum = np.fft.rfft(samples * WINDOW)
@@ -105,6 +111,8 @@ class EchoGuard:
         self._noise = QUIET
         self._active = 0  # chunks of the burst that the microphone hears
         self._pause = 0  # chunks since its last
+        self._limit = math.inf  # at which the loudspeaker clips what was played, full scale being 1
+        self._tried = 0  # of OVERDRIVEN
         self._shift = 0  # heard sample t is played sample t + shift, come back
         self._checks = 0
         self._candidate: Match | None = None
@@ -243,12 +251,24 @@ class EchoGuard:
             self._apart = self._candidate is None
 
     def _match(self) -> Match | None:
+        """Finds out on the way whether the loudspeaker clips: what it plays is then another sound."""
         length = min(NEAR, (self._active + self._pause + 2) * MIC_CHUNK)
         near = self._heard.piece(self._heard.end - length, self._heard.end)
         far = self._played.piece(self._played.end - length - LONGEST, self._played.end)
         if not far.any():
             return None
-        return match(near, far)
+        found = match(near, _clipped(far, self._limit))
+        if found.strength >= CERTAIN:
+            return found
+        limit = math.inf
+        if self._limit == math.inf:  # one of them at a time: each costs as much as the match itself
+            self._tried = (self._tried + 1) % len(OVERDRIVEN)
+            limit = OVERDRIVEN[self._tried] * float(np.abs(far).max())
+        other = match(near, _clipped(far, limit))
+        if other.evidence <= max(found.evidence, 0.0 if limit == math.inf else CLIPS):
+            return found
+        self._limit = limit
+        return other
 
     def _was_silent_before(self, found: Match) -> bool:
         """Whether the microphone did not hear, just before this burst, what it would then have had to.
@@ -275,7 +295,7 @@ class EchoGuard:
         self._shift = self._played.end - self._heard.end - found.delay + min(LEAD, found.delay)
         start = self._heard.end - PRACTICE * MIC_CHUNK
         near = self._heard.piece(start, self._heard.end)
-        far = self._played.piece(start + self._shift, self._heard.end + self._shift)
+        far = self._loudspeaker(start, self._heard.end)
         coupling = float(near @ near) / max(float(far @ far), 1e-9)
         self._filter = EchoFilter(min(coupling, 4.0))
         self._most_db = self._coupling_db(near, far)
@@ -329,9 +349,13 @@ class EchoGuard:
 
     # ------------------------------------------------------------------ clean
 
+    def _loudspeaker(self, start: int, end: int) -> np.ndarray:
+        """What it made of what was played, when that is heard from `start` to `end`."""
+        return _clipped(self._played.piece(start + self._shift, end + self._shift), self._limit)
+
     def _take_away(self, at: int, near: np.ndarray) -> np.ndarray:
         assert self._filter is not None
-        far = self._played.piece(at + self._shift, at + self._shift + MIC_CHUNK)
+        far = self._loudspeaker(at, at + MIC_CHUNK)
         rest = near - self._filter.push(near, far)
         whole = np.concatenate([self._last_rest, rest])
         power = band_power(whole) + 1e-9

@@ -59,6 +59,15 @@ def test_an_echo_is_found_and_taken_out(reply: np.ndarray, gain_db: float, delay
     assert power_db(cleaned[late]) < power_db(heard[late]) - 25
 
 
+@pytest.mark.parametrize("clip", [0.2, 0.1, 0.05, 0.02])
+def test_an_echo_is_taken_out_however_hard_the_loudspeaker_clips(reply: np.ndarray, clip: float) -> None:
+    guard = EchoGuard()
+    heard, cleaned = through(guard, reply, Room(-6, 160, clip=clip))
+    assert guard.found
+    late = slice(MIC_RATE, None)
+    assert power_db(cleaned[late]) < power_db(heard[late]) - 25
+
+
 def test_a_voice_over_the_echo_comes_through(reply: np.ndarray) -> None:
     guard = EchoGuard()
     voice = sounds.at_level(sounds.speech(OVER) / 32768, -26)

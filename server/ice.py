@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import ifaddr
@@ -22,6 +22,7 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import server_reflexive_candidate
 from aioice.utils import random_string
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+from aiortc.rtcicetransport import parse_stun_turn_uri
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
@@ -48,13 +49,16 @@ class Ice:
 
     def __init__(self, settings: IceSettings, secret: SecretStr | None = None) -> None:
         refuse_unsigned((*settings.servers, *settings.own_servers), secret)
+        _refuse_unusable(settings.own_servers)
         self._settings = settings
         self._secret = secret
         self._ports: dict[str, UdpPort] = {}  # by address; empty where each call has its own
         usable = addresses(settings)
         if settings.udp_port:
             self._ports = {address: UdpPort(address, settings.udp_port) for address in usable}
-        if not usable:
+        if usable:
+            log.info("media at %s, UDP port %s", ", ".join(usable), settings.udp_port or "any")
+        else:
             log.warning("ice: no address is left to be called at; see ice.interfaces and ice.exclude")
 
     def configuration(self) -> RTCConfiguration:
@@ -150,6 +154,20 @@ class Ice:
         for server, kind in ((agent.stun_server, "srflx"), (agent.turn_server, "relay")):
             if server and kind not in kinds:
                 log.warning("ice.own_servers: %s:%d gave no %s candidate", *server, kind)
+
+
+def _refuse_unusable(own_servers: Iterable[str]) -> None:
+    """Raises ConfigError for what aiortc would pass over, or stumble over in every call."""
+    kinds = []
+    for url in own_servers:
+        try:
+            kinds.append(parse_stun_turn_uri(url)["scheme"].removesuffix("s"))
+        except ValueError:
+            raise ConfigError(f'ice.own_servers: "{url}" needs a name or an IPv4 address') from None
+        if url.startswith("stuns:"):
+            raise ConfigError(f'ice.own_servers: "{url}": only the page can use STUN over TLS; write stun:')
+    if len(set(kinds)) < len(kinds):
+        raise ConfigError("ice.own_servers: one STUN and one TURN server are used; leave out the others")
 
 
 def _host(component: int, address: str, port: int) -> Candidate:

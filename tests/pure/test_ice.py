@@ -1,8 +1,13 @@
-"""Which of a client's candidates are looked at."""
+"""Which of a client's candidates are looked at, and which servers of our own are taken."""
 
 from __future__ import annotations
 
-from server.ice import MOST_CANDIDATES, reachable
+import pytest
+from pydantic import SecretStr
+
+from pipeline.errors import ConfigError
+from server.ice import MOST_CANDIDATES, Ice, reachable
+from server.network import IceSettings
 
 # In the shape of the browsers' own, of a page that may not use the microphone (yet).
 CHROMIUM = """\
@@ -61,3 +66,26 @@ def test_each_section_may_name_so_many_candidates_and_no_port_that_is_none() -> 
 
 def test_a_malformed_candidate_is_left_for_the_parser_to_name() -> None:
     assert "a=candidate:1 x\n" in reachable("m=audio 9 X 0\na=candidate:1 x\n")
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        ("stun:[2001:db8::1]:3478",),
+        ("stuns:stun.example",),
+        ("stun:one.example", "stun:other.example"),
+        ("turn:one.example", "turns:one.example"),
+    ],
+)
+def test_own_servers_that_no_call_could_use_are_refused_at_start(servers: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"ice\.own_servers"):
+        Ice(IceSettings(own_servers=servers), SecretStr("north"))
+
+
+def test_one_stun_and_one_turn_server_are_taken() -> None:
+    ice = Ice(IceSettings(own_servers=("stun:stun.example", "turns:turn.example:443")), SecretStr("north"))
+    stun, turn = ice.configuration().iceServers
+    assert stun.urls == ["stun:stun.example"]
+    assert turn.urls == ["turns:turn.example:443"]
+    assert turn.username
+    assert turn.credential

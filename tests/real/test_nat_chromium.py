@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, Route, async_playwright
 
 from tests.real.browser import chromium_arguments, chromium_path
-from tests.real.internet import NO_UDP, SERVER, TURN_TCP, Internet, serving
+from tests.real.internet import HOME, NO_UDP, SERVER, TURN_TCP, Internet, serving
 from tests.real.media_peers import at
 from tests.real.networks import Machine, World, needed, world
 from tests.real.test_media_chromium import ANSWER, OFFER
@@ -35,6 +35,14 @@ PATH = """async () => {
   const local = stats.find(each => each.id === pair?.localCandidateId);
   const sound = stats.find(each => each.type === 'inbound-rtp' && each.kind === 'audio');
   return sound?.packetsReceived > 10 && local ? [local.candidateType, local.relayProtocol ?? ''] : null;
+}"""
+LISTEN = """async () => {
+  const pc = new RTCPeerConnection();
+  pc.addTransceiver('audio', {direction: 'recvonly'});
+  await pc.setLocalDescription();
+  while (pc.iceGatheringState !== 'complete')
+    await new Promise(resolve => pc.addEventListener('icegatheringstatechange', resolve, {once: true}));
+  return pc.localDescription.sdp;
 }"""
 VIDEO = """async () => {
   const stats = [...(await window.pc.getStats()).values()].filter(each => each.kind === 'video');
@@ -93,11 +101,27 @@ async def test_the_page_talks_through_a_relay_over_tcp_where_no_udp_passes(
         assert await path.json_value() == ["relay", "tcp"]
 
 
+async def test_a_page_that_may_not_use_the_microphone_hides_where_it_is_and_hears_the_voice(
+    net: World, tmp_path: Path
+) -> None:
+    internet = Internet(net)
+    machine, client = internet.public("server", SERVER), internet.public("client", HOME)
+    hiding = [each for each in chromium_arguments(ask=True) if "WebRtcHideLocalIps" not in each]
+    async with serving(machine) as server, page_at(client, tmp_path, hiding) as page:
+        await page.goto(f"{server.url}/healthz")
+        offer = await page.evaluate(LISTEN)
+        assert ".local " in offer
+        assert HOME not in offer
+        placed = await server.worker.place(offer)
+        await page.evaluate(ANSWER, placed.answer)
+        await page.wait_for_function(PATH)
+
+
 async def test_a_camera_sends_what_the_way_back_carries_and_its_picture_stays_smooth(
     net: World, tmp_path: Path
 ) -> None:
     internet = Internet(net)
-    machine, client = internet.public("server", SERVER), internet.public("client", "203.0.113.50")
+    machine, client = internet.public("server", SERVER), internet.public("client", HOME)
     machine.slow_down("eth0", SLOW_KBIT_S, QUEUE_MS)
     async with (
         serving(machine) as server,

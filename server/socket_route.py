@@ -12,6 +12,7 @@ from server.workers import Socket
 PROTOCOL = "realtime"
 RESUME = "viva-resume."  # before a token, among the sub-protocols: a browser can send nothing else
 CLOSE_WITHIN_S = 2.0
+GOODBYE = (0, 1000)  # closed without a code, as browsers do, or normally; a page that goes away says 1001
 SOUND = 16  # times the bytes that another event may have: sound in base64, a minute of it in one
 
 
@@ -26,6 +27,7 @@ class AcceptedSocket(Socket):
     def __init__(self, request: web.Request, event_bytes: int, quiet_s: float) -> None:
         self._request = request
         self._quiet_s = quiet_s
+        self.hung_up = False
         self.response = web.WebSocketResponse(
             protocols=(PROTOCOL,), max_msg_size=SOUND * event_bytes, autoping=False, timeout=quiet_s
         )
@@ -33,6 +35,10 @@ class AcceptedSocket(Socket):
     async def accept(self, call_id: str) -> None:
         self.response.headers["Location"] = f"/v1/realtime/calls/{call_id}"
         await self.response.prepare(self._request)
+
+    @property
+    def close_code(self) -> int | None:
+        return self.response.close_code
 
     async def receive(self) -> str | None:
         asked = False
@@ -52,6 +58,7 @@ class AcceptedSocket(Socket):
             if message.type is WSMsgType.PING:
                 await self.response.pong(message.data)
             elif message.type is not WSMsgType.PONG:
+                self.hung_up = message.type is WSMsgType.CLOSE and message.data in GOODBYE
                 return None
 
     async def send(self, text: str) -> None:

@@ -136,7 +136,11 @@ class SocketLine:
                 await self._room.wait()
             text = await self._socket.receive()
             if text is None:
+                if self._socket.hung_up:
+                    self._call.hang_up("the client hung up")
                 self.close("the other side closed the connection")
+                if self._socket.close_code == NORMAL:  # a browser that leaves the page says 1001
+                    self._call.hang_up("hung up")
                 return
             self._take(text)
             await asyncio.sleep(flow.spend(len(text), self._clock()))

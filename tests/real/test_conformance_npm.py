@@ -1,7 +1,7 @@
 """Clients from npm in Chromium, as their users take them, against the server as its owner starts it.
 
 @openai/agents-realtime does everything, the plain ones of the package openai carry events. Microphones get
-flite's voice. The ears are pocketsphinx, the voice is espeak-ng, the mind a server that speaks OpenAI's protocol.
+flite's voice. The ears are pocketsphinx, the voice is espeak-ng, the mind speaks OpenAI's protocol.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import Browser, Page, TimeoutError, async_playwright
 
 from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
 from tests.real.browser import chromium_arguments
-from tests.real.npm_bundle import bundle
+from tests.real.npm_bundle import NPM, bundle
+from tests.real.site import site
 from tests.real.started import Started, started
 from tests.realtime_events import check_server_event
 from tests.sounds import speech
@@ -28,7 +28,6 @@ from tests.vendors.openai_server import OpenAIServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
-PAGE = "<!doctype html><title>A client</title><script src=agent.js></script><script src=plain.js></script>"
 QUESTION = "what is a cache"
 HAPPENS_WITHIN_MS = 30_000
 AUDIBLE, SILENT = 0.02, 0.001  # RMS of 20 ms; espeak-ng speaks at 0.1
@@ -46,28 +45,18 @@ async def vendor() -> AsyncIterator[OpenAIServer]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Where the client's page comes from: another site than the server."""
+async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The site that the clients come from."""
     folder = tmp_path_factory.mktemp("npm")
     for script in ("agent.js", "plain.js"):
-        bundle(script, folder / script)
-    app = web.Application()
-    app.router.add_get("/", _page)
-    app.router.add_static("/", folder)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-async def _page(_: web.Request) -> web.Response:
-    return web.Response(text=PAGE, content_type="text/html")
+        bundle(NPM / script, folder / script)
+    async with site(folder) as one:
+        yield one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(
-    vendor: OpenAIServer, site: str, tmp_path_factory: pytest.TempPathFactory
+    vendor: OpenAIServer, home: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Started]:
     async with started(
         tmp_path_factory.mktemp("certificates"),
@@ -76,7 +65,7 @@ async def server(
         VIVA_TURNS__NUDGES="0",
         VIVA_CALL__MODE="chat",
         VIVA_CALL__GREET="false",
-        VIVA_SERVER__ALLOWED_ORIGINS=json.dumps([site]),
+        VIVA_SERVER__ALLOWED_ORIGINS=json.dumps([home]),
         VIVA_LIMITS__OFFERS_PER_MINUTE="0",
     ) as one:
         yield one
@@ -151,11 +140,11 @@ class Caller:
 
 @pytest_asyncio.fixture(loop_scope="module", params=["webrtc", "websocket"])
 async def caller(
-    request: pytest.FixtureRequest, browser: Browser, site: str, server: Started, vendor: OpenAIServer
+    request: pytest.FixtureRequest, browser: Browser, home: str, server: Started, vendor: OpenAIServer
 ) -> AsyncIterator[Caller]:
     vendor.reply, vendor.calls = "That is a good question.", []
     page = await browser.new_page(ignore_https_errors=True)
-    await page.goto(site)
+    await page.goto(f"{home}/run/agent.js")
     one = Caller(page, server, request.param)
     yield one
     problems = await page.evaluate("() => ({ unread: agent.unread, errors: agent.errors })")
@@ -258,11 +247,11 @@ async def test_its_tool_is_called_and_the_answer_goes_on_with_what_it_said(
 
 @pytest.mark.parametrize("transport", ["webrtc", "websocket"])
 async def test_the_plain_client_types_and_is_answered(
-    browser: Browser, site: str, server: Started, vendor: OpenAIServer, transport: str
+    browser: Browser, home: str, server: Started, vendor: OpenAIServer, transport: str
 ) -> None:
     vendor.reply, vendor.calls = "That is a good question.", []
     page = await browser.new_page(ignore_https_errors=True)
-    await page.goto(site)
+    await page.goto(f"{home}/run/plain.js")
     key = await server.client_secret()
     how = {"transport": transport, "server": server.url, "key": key, "text": "Hello."}
     seen = await page.evaluate("how => plain.ask(how)", how)

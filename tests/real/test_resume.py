@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from aiohttp import WSServerHandshakeError
+from aiohttp import WSCloseCode, WSServerHandshakeError
 
 from server.socket_route import RESUME
 from tests.real.served import CALLS, Caller, Served, caller, served, until
@@ -179,7 +179,7 @@ async def test_a_call_over_webrtc_goes_on_over_a_websocket() -> None:
         token = await token_of(one)
         await one.until("response.done")
         vanish(one)
-        async with talker(server, RESUME + token) as socket:
+        async with talker(server, RESUME + token, goodbye=1001) as socket:
             await socket.until("viva.resumed")
             await until(lambda: texts(socket) == [QUESTION])
             newer = await token_of(socket)
@@ -188,8 +188,20 @@ async def test_a_call_over_webrtc_goes_on_over_a_websocket() -> None:
                 async with talker(server, RESUME + token):
                     pass
             assert late.value.status == 409
+            await socket.socket.close(code=WSCloseCode.GOING_AWAY)  # a page that is reloaded
         async with resumed(server, newer) as back:
             await back.until("viva.resumed")
+            newest = (await back.until("session.created"))["session"]["viva"]["resume"]["token"]
+        async with talker(server, RESUME + newest) as last:
+            await last.until("viva.resumed")
+        await server.until_idle()  # it said goodbye
+
+
+async def test_who_closes_a_websocket_has_hung_up() -> None:
+    async with served(mind=Mind([QUESTION])) as server:
+        async with talker(server) as socket:
+            await token_of(socket)
+        await server.until_idle()
 
 
 async def test_a_full_server_has_a_place_for_who_comes_back() -> None:

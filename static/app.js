@@ -1,6 +1,8 @@
 // The wiring: events of the call and of the page go through one reducer (states.js), and what comes
 // out is shown. Nothing here decides how a state looks or what an event means.
 
+import * as resume from './resume.js';
+import { knock } from './call.js';
 import { isOver, reduce, START } from './states.js';
 import { lookOf } from './looks.js';
 import { CAMERA } from './notices.js';
@@ -21,13 +23,14 @@ const LAST_WORD_MS = 700;                         // jitter buffer and loudspeak
 const LAST_WORD_LIMIT_MS = 30_000;
 const NOTE_MS = 9000;
 const RETRIES = 5;
+const KNOCK_MS = 300;                             // between two knocks at a server that cannot be reached
 const retryMs = (attempt) => (attempt === 1 ? 150 : 1000 * 2 ** (attempt - 2)) * (0.75 + 0.5 * Math.random());   // jitter: not all clients at once
 const $ = (id) => document.getElementById(id);
 
 export class App {
-  /** @param {object} parts  Call: the class of a call; devices: microphone and camera */
-  constructor({ Call, devices }) {
-    Object.assign(this, { Call, devices, model: START, call: null, voice: null, mine: null, timers: {} });
+  /** @param {object} parts  Call, SocketCall: the classes of a call; devices: microphone and camera */
+  constructor({ Call, SocketCall, devices }) {
+    Object.assign(this, { Call, SocketCall, devices, bySocket: false, model: START, call: null, voice: null, mine: null, timers: {} });
     this.settings = new Settings();
     this.stage = new Stage(this.settings);
     this.transcript = new Transcript({ log: $('log'), list: $('turns'), empty: $('no-turns') });
@@ -42,10 +45,19 @@ export class App {
     this.settings.addEventListener('change', ({ detail }) => this.#applySetting(detail.name));
     for (const name of ['theme', 'layout', 'captions', 'captionSize', 'readAloud', 'panel']) this.#applySetting(name);
     addEventListener('online', () => { if (this.model.link === 'lost') this.redial(); });
-    this.startPage.load();
-    this.check.begin();
+    this.#load();
     this.frame = this.frame.bind(this);
     requestAnimationFrame(this.frame);
+  }
+
+  /** The start page; or, where it was left in mid-conversation and is back in time, that conversation. */
+  async #load() {
+    const goesOn = resume.cameBack() && resume.token();
+    if (!goesOn) this.check.begin();
+    await this.startPage.load();
+    if (!goesOn || this.model.link !== 'none') return;
+    this.#choose();
+    await this.#dial(1);
   }
 
   /** One for the page; browsers let it run after the first click. */
@@ -73,6 +85,7 @@ export class App {
     this.startPage.stop();
     this.#choose();
     this.#drop();
+    this.bySocket = false;
     this.dispatch({ type: 'page.start' });
     await this.#dial(0);
   }
@@ -101,7 +114,7 @@ export class App {
   }
 
   /** Another call after a drop; the page keeps the transcript. */
-  redial() { clearTimeout(this.timers.retry); this.#dial(Math.max(1, this.model.attempt)); }
+  redial() { clearTimeout(this.timers.retry); this.knocking = null; this.#dial(Math.max(1, this.model.attempt)); }
 
   setMuted(muted) {
     if (this.model.mic) { this.retryMicrophone(); return; }
@@ -154,7 +167,8 @@ export class App {
   }
 
   async #dial(attempt) {
-    this.call?.close();
+    const goesOn = attempt ? resume.token() : '';
+    if (goesOn) this.call?.abandon(); else this.call?.close();
     this.voice?.close();
     this.voice = null;
     const mine = this.dialling = {};              // a newer attempt makes this one void
@@ -164,7 +178,8 @@ export class App {
     if (!this.settings.get('camera')) this.dispatch({ type: 'page.camera', problem: 'off' });
     if (this.dialling !== mine || this.model.link !== 'connecting') return;
     const { mode, persona, language, topic } = this.startPage.chosen;
-    const call = this.call = new this.Call({ microphone, camera, cameraLater: this.model.camera === 'off',
+    const call = this.call = new (this.bySocket ? this.SocketCall : this.Call)({
+      microphone, camera, cameraLater: this.model.camera === 'off', resume: goesOn, context: this.context,
       viva: { mode: mode.id, persona: persona.id, language: language.code, topic: topic?.id ?? null, greet: true, patience: this.settings.get('patience') } });
     this.#listen(call);
     try {
@@ -177,11 +192,13 @@ export class App {
 
   #listen(call) {
     const on = (name, does) => call.addEventListener(name, ({ detail }) => { if (this.call === call) does(detail); });
-    on('up', () => {
-      this.dispatch({ type: 'page.up' });
+    on('up', ({ resumed, socket }) => {
+      this.dispatch({ type: 'page.up', resumed, socket });
       if (!this.language.ears) this.dispatch({ type: 'page.note', note: { kind: 'deaf', text: `Nothing here understands spoken ${this.language.name} yet. Type your answers.` } });
     });
     on('message', (event) => {
+      if (event.session?.viva?.resume) resume.keep(event.session.viva.resume);
+      if (event.type === 'viva.ended' && event.why === 'elsewhere') { this.call.abandon(); this.#lost({ kind: 'elsewhere' }); return; }
       if (event.type === 'output_audio_buffer.cleared') this.voice?.clear();
       if (event.type === 'output_audio_buffer.started') this.voice?.begins();
       this.dispatch(event);
@@ -189,18 +206,33 @@ export class App {
     on('shapes', (message) => this.voice?.push(message));
     on('voice', (voice) => { this.voice?.close(); this.voice = new Voice($('voice'), this.context, voice, this.stage.presence); this.#play(); });
     on('echo', (stream) => { $('echo').srcObject = stream; $('echo').play().catch(() => {}); });       // a picture that does not start is not worth a word
-    on('quality', (quality) => this.#quality(quality));
+    on('quality', (quality) => { if (quality.level) resume.touch(); this.#quality(quality); });
     on('lost', (fault) => this.#lost(fault));
   }
 
   #lost(fault) {
     const attempt = this.model.link === 'up' ? 1 : this.model.attempt + 1;
-    const again = !['rejected', 'locked', 'offline'].includes(fault.kind) && attempt <= RETRIES;
+    if (['over', 'elsewhere'].includes(fault.kind)) resume.forget();
+    if (fault.kind === 'timeout' && !this.bySocket) { this.bySocket = true; this.#dial(attempt); return; }     // no UDP passes
+    const waits = Boolean(resume.token());
+    const again = !['rejected', 'locked', 'offline', 'elsewhere'].includes(fault.kind) && (waits || attempt <= RETRIES);
     this.#quality({ level: 0 });
-    this.dispatch({ type: 'page.lost', fault, attempt: again ? attempt : 0 });
+    this.dispatch({ type: 'page.lost', fault, waits, attempt: again ? attempt : 0 });
     clearTimeout(this.timers.retry);
+    if (again && waits) { this.#comeBack(attempt); return; }
     const waitMs = Math.max(retryMs(attempt), 1000 * (fault.retryAfterS ?? 0));
     if (again) this.timers.retry = setTimeout(() => this.#dial(attempt), waitMs);
+  }
+
+  /** Knocks until the server can be reached again, as long as it waits; then takes the conversation up. */
+  async #comeBack(attempt) {
+    const mine = this.knocking = {};
+    let answered = false;
+    while (!answered && this.knocking === mine && resume.token()) {
+      await new Promise((done) => { setTimeout(done, KNOCK_MS * (0.5 + Math.random())); });      // jitter: not all clients at once
+      answered = await knock().then(() => true, () => false);
+    }
+    if (this.knocking === mine && this.model.link === 'lost') await this.#dial(attempt);
   }
 
   async #play() { this.dispatch({ type: 'page.sound', blocked: !(await this.voice?.play()) }); }
@@ -245,6 +277,8 @@ export class App {
   #drop() {
     Object.values(this.timers).forEach(clearTimeout);
     this.timers = {};
+    this.knocking = null;
+    resume.forget();
     this.call?.close();
     this.voice?.close();
     this.call = this.voice = null;

@@ -1,7 +1,7 @@
 // One call: a peer connection, its two data channels, and the HTTP request that makes it. No page.
 //
 // Events (CustomEvent, `detail` in brackets):
-//   up [ ]            the server has opened its session
+//   up [{resumed}]    the server has opened its session, or taken up the one before
 //   message [event]   one event of the OpenAI Realtime protocol, or one of ours (`viva.*`)
 //   shapes [message]  mouth shapes, {rtp, shapes: [[ms, shape, weight], …]}
 //   voice [{stream, receiver}]   the interviewer's sound
@@ -17,9 +17,10 @@ const NO_PATH_MS = 3000;                          // without any interface Chrom
 const CONNECT_MS = 12_000;
 const WATCH_MS = 500;
 // The server always sends something, 50 packets a second. Silence this long is asked about over HTTP: a server that
-// is gone does not answer. One that is only out of breath (pauses of 2 s have been seen) is waited for, since a call
-// given up is a conversation lost.
-const SILENT_MS = 1000, GIVEN_UP_MS = 6000;
+// is gone, or behind a network that is, does not answer. One that is only out of breath (pauses of 2 s have been seen)
+// is waited for; not as long where the conversation goes on over another line.
+const SILENT_MS = 1000, ANSWER_MS = 1000, GIVEN_UP_MS = 6000, CHANGED_MS = 2500;
+const UDP_MS = 5000;                              // from the answer to a connection; then no UDP passes
 
 const CANDIDATE = /^a=candidate:/m;
 
@@ -30,6 +31,9 @@ async function iceServers() {
     return response.ok ? (await response.json()).iceServers : [];
   } catch { return []; }
 }
+
+/** Settles when the server has answered; throws where it does not, or not soon. */
+export const knock = () => fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) });
 
 export class CallError extends Error {
   /** @param {{kind: string}} fault  offline, gone, busy, rejected, timeout */
@@ -43,10 +47,11 @@ export class Call extends EventTarget {
    * @param {MediaStreamTrack|null} parts.camera
    * @param {boolean} parts.cameraLater  there is a camera that may be switched on during the call
    * @param {object} parts.viva  mode, persona, language, topic, greet, patience
+   * @param {string} parts.resume  the token of a conversation that is to go on; '': a new one
    */
-  constructor({ microphone, camera, cameraLater = false, viva }) {
+  constructor({ microphone, camera, cameraLater = false, viva, resume = '' }) {
     super();
-    Object.assign(this, { viva, location: null, over: false });
+    Object.assign(this, { viva, resume, location: null, over: false, waited: Boolean(resume) });
     const peer = this.peer = new RTCPeerConnection();
     if (microphone) peer.addTrack(microphone, new MediaStream([microphone]));
     else peer.addTransceiver('audio', { direction: 'recvonly' });
@@ -62,7 +67,8 @@ export class Call extends EventTarget {
       else this.#tell('echo', stream);
     });
     peer.addEventListener('connectionstatechange', () => { if (peer.connectionState === 'failed') this.#lose({ kind: this.wasUp ? 'dropped' : 'timeout' }); });
-    this.onPageHide = () => this.#hangUp(this.location);
+    // One that is waited for may be a page that is only loaded again.
+    this.onPageHide = () => { if (!this.waited) this.#hangUp(this.location); };
     addEventListener('pagehide', this.onPageHide);
   }
 
@@ -81,6 +87,7 @@ export class Call extends EventTarget {
     if (!CANDIDATE.test(answer)) { this.#hangUp(response.headers.get('Location')); throw new CallError({ kind: 'offline' }); }
     if (this.over) { this.#hangUp(response.headers.get('Location')); return; }
     this.location = response.headers.get('Location');
+    this.noUdp = setTimeout(() => this.#lose({ kind: 'timeout' }), UDP_MS);
     await this.peer.setRemoteDescription({ type: 'answer', sdp: answer });
     this.watch = setInterval(() => this.#look(), WATCH_MS);
   }
@@ -104,12 +111,17 @@ export class Call extends EventTarget {
 
   /** Hangs up. Nothing is told any more. */
   close() {
+    if (!this.over) this.#hangUp(this.location);
+    this.abandon();
+  }
+
+  /** Ends the line; a conversation that the server waits with goes on over another. */
+  abandon() {
     if (this.over) return;
     this.over = true;
-    clearTimeout(this.deadline);
+    for (const timer of [this.deadline, this.noUdp]) clearTimeout(timer);
     clearInterval(this.watch);
     removeEventListener('pagehide', this.onPageHide);
-    if (this.location) this.#hangUp(this.location);
     this.peer.close();
   }
 
@@ -119,7 +131,12 @@ export class Call extends EventTarget {
 
   #tell(name, detail) { if (!this.over) this.dispatchEvent(new CustomEvent(name, { detail })); }
 
-  #lose(fault) { if (!this.over) { this.#tell('lost', fault); this.close(); } }
+  #lose(fault) {
+    if (this.over) return;
+    const { waited } = this;
+    this.#tell('lost', fault);
+    if (waited) this.abandon(); else this.close();
+  }
 
   #gathered() {
     const { peer } = this;
@@ -137,27 +154,36 @@ export class Call extends EventTarget {
   }
 
   async #post(sdp) {
-    let response;
+    let response, body = new Blob([sdp], { type: 'application/sdp' });
+    if (this.resume) {
+      const form = new FormData();
+      form.append('sdp', body);
+      form.append('resume', this.resume);
+      body = form;
+    }
     try {
-      response = await send('/v1/realtime/calls', { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
+      response = await send('/v1/realtime/calls', { method: 'POST', body });
     } catch {
       throw new CallError({ kind: 'gone', offline: !navigator.onLine });
     }
     if (response.status === 201) return response;
     if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS: Number(response.headers.get('Retry-After')) || null });
     if (response.status === 401) throw new CallError({ kind: 'locked' });
+    if (response.status === 409) throw new CallError({ kind: 'elsewhere' });
+    if (response.status === 410) throw new CallError({ kind: 'over' });
     if (response.status >= 500) throw new CallError({ kind: 'gone' });
-    const body = await response.json().catch(() => ({}));
-    throw new CallError({ kind: 'rejected', message: body.error?.message ?? `The server answered ${response.status}.` });
+    const refusal = await response.json().catch(() => ({}));
+    throw new CallError({ kind: 'rejected', message: refusal.error?.message ?? `The server answered ${response.status}.` });
   }
 
   #receive(event) {
     if (event.type === 'session.created') {
       this.send({ type: 'session.update', session: { type: 'realtime', viva: this.viva } });
-      clearTimeout(this.deadline);
+      for (const timer of [this.deadline, this.noUdp]) clearTimeout(timer);
       this.wasUp = true;
-      this.#tell('up', {});
+      this.#tell('up', { resumed: Boolean(this.resume) });
     }
+    if (event.session?.viva?.resume) this.waited = true;
     this.#tell('message', event);
   }
 
@@ -177,8 +203,8 @@ export class Call extends EventTarget {
       // A tab that slept looks late: it must have looked twice within the silence.
       this.quiet = (this.quiet ?? 0) + 1;
       if (this.quiet < 2) return;
-      if (now - before.at > GIVEN_UP_MS) this.#lose({ kind: 'dropped' });
-      else if (now - before.at > SILENT_MS) fetch('/healthz').catch(() => this.#lose({ kind: 'dropped' }));
+      if (now - before.at > (this.waited ? CHANGED_MS : GIVEN_UP_MS)) this.#lose({ kind: 'dropped' });
+      else if (now - before.at > SILENT_MS) knock().catch(() => this.#lose({ kind: 'dropped' }));
       return;
     }
     this.quiet = 0;

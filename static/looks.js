@@ -33,6 +33,7 @@ export function lookOf(m, name) {
   if (state === 'speaking' && m.muted) soft = 'you are muted';
   if (['listening', 'nocamera'].includes(state) && (m.mic || m.note?.kind === 'deaf')) soft = 'type your answer';
   if (state === 'lost' && m.fault && m.fault.kind !== 'dropped') strong = 'Not connected';
+  if (state === 'lost' && m.waits) strong = 'Reconnecting';
   const drawer = drawerFor(m, name), small = drawer ? null : smallFor(m);
   // She keeps her face while the drawer is open: her voice still plays.
   const face = state === 'refused' && m.phase === 'answering' ? (m.audible ? 'speaking' : 'thinking') : look.face;

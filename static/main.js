@@ -1,6 +1,7 @@
 // The page as it is served: everything real. Tests load `app.js` with other parts.
 import { App } from './app.js';
 import { Call } from './call.js';
+import { SocketCall } from './socket-call.js';
 import * as devices from './devices.js';
 
-new App({ Call, devices }).start();
+new App({ Call, SocketCall, devices }).start();

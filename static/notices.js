@@ -23,13 +23,16 @@ export const CAMERA = {
 
 const retrying = (m) => (m.attempt ? ` Trying again, attempt ${m.attempt}.` : '');
 const REDIAL = [['primary', 'Try now', 'redial'], ['plain', 'End', 'leave']];
+const WAITING = { title: 'Reconnecting', text: 'The line is gone. The conversation waits for you on the server, and goes on where it was.' };
 const FAULTS = {
-  dropped: (m) => ({ title: 'The connection is gone', text: `${retrying(m).trim()} What was said stays on this page; on the server the conversation starts anew.`.trim() }),
-  gone: (m) => ({ title: 'The server does not answer', text: `${m.fault.offline ? 'This device seems to have no network. If the server runs on it, it may have stopped.' : 'It may be restarting, or stopped.'}${retrying(m)} What was said stays on this page.` }),
+  dropped: (m) => (m.waits ? WAITING : { title: 'The connection is gone', text: `${retrying(m).trim()} What was said stays on this page; on the server the conversation starts anew.`.trim() }),
+  gone: (m) => (m.waits ? WAITING : { title: 'The server does not answer', text: `${m.fault.offline ? 'This device seems to have no network. If the server runs on it, it may have stopped.' : 'It may be restarting, or stopped.'}${retrying(m)} What was said stays on this page.` }),
   busy: (m) => ({ title: 'Every line is taken', text: `This server talks with as many people as it can at the moment.${m.attempt ? ` The page tries again${m.fault.retryAfterS ? ` every ${m.fault.retryAfterS} s` : ''}, attempt ${m.attempt}.` : ' Please try again later.'}` }),
   offline: () => ({ title: 'No network', text: 'The browser finds no way out of this machine, not even to itself: is the Wi-Fi off, or does a privacy extension block WebRTC? Any network will do, it needs no internet.' }),
   timeout: (m) => ({ title: 'No sound gets through', text: `The server answered, but its sound does not arrive: a firewall may block UDP.${retrying(m)}` }),
   locked: () => ({ title: 'Your log-in has run out', text: 'End here, and the page asks you to log in again. What was said stays on this page until then.' }),
+  over: () => ({ title: 'The conversation has ended on the server', text: 'It waited, and was given up. What was said stays on this page; a new one begins.' }),
+  elsewhere: () => ({ title: 'The conversation goes on elsewhere', text: 'It was taken up in another tab or window. What was said until then stays on this page.' }),
   rejected: (m) => ({ title: 'The server refused the call', text: m.fault.message }),
 };
 
@@ -37,7 +40,7 @@ const FAULTS = {
 export function drawerFor(m, name) {
   if (isBroken(m)) {
     const { title, text } = FAULTS[m.fault?.kind ?? 'dropped'](m);
-    return { kind: 'large', id: 'lost', title, text, actions: REDIAL, alarm: `${title}.${m.attempt ? ' Trying again.' : ''}` };
+    return { kind: 'large', id: 'lost', title, text, actions: m.fault?.kind === 'elsewhere' ? REDIAL.slice(1) : REDIAL, alarm: `${title}.${m.attempt ? ' Trying again.' : ''}` };
   }
   if (m.link === 'up' && m.micDrawer) return { kind: 'large', id: 'mic', ...MIC[m.mic], text: `You still hear ${name}, and can type.`, actions: m.mic === 'insecure' ? MIC_ACTIONS.slice(1) : MIC_ACTIONS };
   return null;

@@ -12,9 +12,13 @@ const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing 
 
 const INTERRUPTED_MS = 1500;                      // how long "Go on" and the struck words stay
 
+const SOCKET_NOTE = Object.freeze({ kind: 'socket', text: 'No UDP passes on this network. The sound takes the way of web pages, a little later than usual; your picture stays here.' });
+
 export const START = Object.freeze({
   link: 'none',                                   // none, connecting, up, lost, ended
   attempt: 0,                                     // of connecting again
+  waits: false,                                   // the server keeps the conversation for this page
+  unheard: null,                                  // { item, text }: what of a reply was lost with the line
   fault: null,                                    // why there is no link: { kind, … }, worded in notices.js
   phase: 'listening',                             // the server's: listening, hearing, paused, answering, doubting
   audible: false,                                 // the reply can be heard
@@ -49,8 +53,8 @@ const ON = {
   'page.up': (m, e, now) => ({ link: 'up', attempt: 0, upSince: now, phase: 'answering',          // she greets first
     caption: { who: 'none', text: '' },
     fault: null,
-    note: m.lasted > 0 ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
-  'page.lost': (m, e, now) => ({ link: 'lost', fault: e.fault, attempt: e.attempt ?? m.attempt, audible: false, patience: null, personSpeaks: false, ...closeVoice(m, now), ...closeLink(m, now),
+    note: e.socket ? SOCKET_NOTE : m.lasted > 0 && !e.resumed ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
+  'page.lost': (m, e, now) => ({ link: 'lost', fault: e.fault, waits: Boolean(e.waits), attempt: e.attempt ?? m.attempt, audible: false, patience: null, personSpeaks: false, ...closeVoice(m, now), ...closeLink(m, now),
     turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, 'The connection was lost here.') }),
   'page.ended': (m, e, now) => ({ link: 'ended', audible: false, note: null, soundBlocked: false, ...closeVoice(m, now), ...closeLink(m, now) }),
   'page.start': (m) => ({ ...START, muted: m.muted }),
@@ -83,6 +87,13 @@ const ON = {
   // That the language is not understood has been said already.
   'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
   'viva.ending': (m, e) => ({ note: { kind: 'ending', text: `This server ends conversations after a while: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
+  // The same conversation on a new line; its items follow, so what is known is only put in its place again.
+  'viva.resumed': (m, e) => ({
+    turns: m.turns.at(-1)?.who === 'note' ? m.turns.slice(0, -1) : m.turns,
+    unheard: e.unheard && { item: e.unheard.item_id, text: e.unheard.text.trim() },
+    caption: e.unheard ? { who: 'they', item: e.unheard.item_id, text: e.unheard.text.trim(), at: Infinity, cut: false } : m.caption,
+    note: m.note === SOCKET_NOTE ? m.note : { kind: 'again', text: e.unheard ? 'Connected again. What you have missed is marked in the transcript.' : 'Connected again. Go on where you were.' },
+  }),
   'viva.ended': (m, e) => ({ ending: e.why ?? 'over' }),
 
   'input_audio_buffer.speech_started': (m, e) => ({ personSpeaks: true, speech: { ...m.speech, [e.item_id]: { from: e.audio_start_ms, to: e.audio_start_ms } } }),
@@ -93,7 +104,7 @@ const ON = {
   'conversation.item.added': (m, e) => (e.item.id === m.again ? {} : { turns: place(m.turns, e.item, e.previous_item_id) }),
   'conversation.item.done': (m, e) => (e.item.type !== 'message' ? {} : {
     turns: m.turns.map((turn) => (turn.id !== e.item.id ? turn
-      : { ...turn, text: textOf(e.item) || turn.text, live: turn.who === 'you' && !textOf(e.item) && !turn.text, cut: turn.cut || (turn.who === 'they' && e.item.status === 'incomplete') })),
+      : { ...turn, text: textOf(e.item) || turn.text, unheard: m.unheard?.item === turn.id ? m.unheard.text : turn.unheard ?? '', live: turn.who === 'you' && !textOf(e.item) && !turn.text, cut: turn.cut || (turn.who === 'they' && e.item.status === 'incomplete') })),
   }),
   'conversation.item.deleted': (m, e) => ({ turns: remove(m.turns, e.item_id), interruptedAt: null,
     speech: Object.fromEntries(Object.entries(m.speech).filter(([id]) => id !== e.item_id)),

@@ -64,11 +64,25 @@ function writeTurn(element, turn, code) {
   const [said, tail] = wordsOf(turn, code);
   element.querySelector('.said').textContent = said;
   element.querySelector('.tail').textContent = tail;
+  mark(element, turn);
   if (!turn.cut || element.querySelector('.cut')) return;
   const cut = document.createElement('small');
   cut.className = 'cut';
   cut.textContent = ' You broke in here.';
   element.append(cut);
+}
+
+/** What was lost with the line is underlined: it was not heard, and can be read. */
+function mark(element, { text, unheard }) {
+  if (!unheard || element.querySelector('.unheard') || !text.endsWith(unheard)) return;
+  const said = element.querySelector('.said'), missed = document.createElement('em'), why = document.createElement('small');
+  said.textContent = text.slice(0, -unheard.length);
+  missed.className = 'unheard';
+  missed.textContent = unheard;
+  why.className = 'cut';
+  why.textContent = ' The end was not heard: the line was gone.';
+  said.append(missed);
+  element.append(why);
 }
 
 /** The conversation as plain text, to keep. */

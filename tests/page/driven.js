@@ -9,6 +9,7 @@ class DrivenCall extends EventTarget {
   async showCamera() { return true; }
   async useMicrophone() { return true; }
   close() { this.closed = true; }
+  abandon() { this.closed = this.abandoned = true; }
 }
 
 const driver = window.driver = {
@@ -21,5 +22,5 @@ const driver = window.driver = {
   /** The own picture comes back, as the server would send it. */
   echo() { const { camera } = driver.call.parts; if (camera) driver.tell('echo', new MediaStream([camera])); },
 };
-driver.app = new App({ Call: DrivenCall, devices });
+driver.app = new App({ Call: DrivenCall, SocketCall: DrivenCall, devices });
 driver.app.start();

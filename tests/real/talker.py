@@ -85,12 +85,14 @@ def pcm(sound: np.ndarray) -> bytes:
 
 
 @asynccontextmanager
-async def talker(server: Served, *protocols: str, query: str = "?model=viva") -> AsyncIterator[Talker]:
+async def talker(
+    server: Served, *protocols: str, query: str = "?model=viva", goodbye: int = 1000
+) -> AsyncIterator[Talker]:
     url = server.url.replace("http", "ws", 1) + SOCKET + query
     async with server.http.ws_connect(url, protocols=("realtime", *protocols)) as socket:
         one = Talker(socket)
         try:
             yield one
         finally:
-            await socket.close()
+            await socket.close(code=goodbye)
             await asyncio.wait({one.read})

@@ -15,7 +15,6 @@ from server.guard import Guard
 from server.tls import Certificate
 
 HEADER_BYTES = 32 * 1024  # of one header: a client secret with a long session fits
-HANDSHAKE_WITHIN_S = 10.0
 BACKLOG = 512
 
 
@@ -63,7 +62,7 @@ class Listening:
                 server.host.strip("[]"),
                 server.port,
                 ssl=tls.context if tls else None,
-                ssl_handshake_timeout=HANDSHAKE_WITHIN_S if tls else None,
+                ssl_handshake_timeout=self._config.limits.request_within_s if tls else None,
                 backlog=BACKLOG,
             )
         except OSError as error:

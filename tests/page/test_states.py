@@ -56,6 +56,12 @@ def test_every_scene_leads_to_its_state(fold: Any, state: str) -> None:
     assert fold(SCENES[state])["state"] == state
 
 
+def test_whoever_may_not_talk_longer_is_told_before(fold: Any) -> None:
+    note = fold([floor("listening"), {"type": "viva.ending", "in_s": 60}])["note"]
+    assert note["text"].endswith("60 seconds are left.")
+    assert fold([{"type": "viva.ending", "in_s": 300}])["note"]["text"].endswith("5 minutes are left.")
+
+
 def test_reply_that_is_not_yet_audible_is_thinking(fold: Any) -> None:
     assert fold([floor("answering")])["state"] == "thinking"
     assert fold([floor("answering", audible=True)])["state"] == "speaking"

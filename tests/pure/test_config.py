@@ -135,6 +135,38 @@ def test_an_empty_secret_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load().pipeline.secrets.openai_api_key is None
 
 
+def test_keys_come_from_the_environment_and_are_kept_as_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVA_API_KEYS", f"school={'k' * 24}")
+    monkeypatch.setenv("VIVA_ADMIN_KEYS", f"ops={'a' * 24}")
+    monkeypatch.setenv("VIVA_SIGNING_SECRET", f"{'n' * 32}, {'o' * 32}")
+    config = load()
+    assert [(key.label, key.role) for key in config.keys] == [("school", "user"), ("ops", "admin")]
+    assert len(config.signing) == 2
+    assert not any(secret * 24 in repr(config) for secret in "kano")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("VIVA_API_KEYS", "k" * 24, "label=key"),
+        ("VIVA_API_KEYS", "school=secret", "too easy to guess"),
+        ("VIVA_ADMIN_KEYS", f"a={'k' * 24}, a={'l' * 24}", "one label"),
+        ("VIVA_SIGNING_SECRET", "secret", "at least 32 characters"),
+        ("VIVA_SERVER__TRUSTED_PROXIES", '["nginx"]', "trusted_proxies"),
+        ("VIVA_AUTH__OIDC_ALGORITHMS", '["HS256"]', "OIDC_ALGORITHMS"),
+        ("VIVA_AUTH__OIDC_ALGORITHMS", '["none"]', "OIDC_ALGORITHMS"),
+    ],
+)
+def test_what_is_wrong_at_the_door_is_said_without_the_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load()
+    assert "secret" not in str(caught.value).replace("VIVA_SIGNING_SECRET", "")
+    assert "k" * 24 not in str(caught.value)
+
+
 def test_a_secret_in_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="secrets: no such setting"):
         load(written(tmp_path, '[secrets]\nopenai_api_key = "sk-x"\n'))

@@ -179,6 +179,17 @@ async def test_one_ends_ones_own_calls_and_an_admin_any(server: Served) -> None:
         assert response.status == 204
 
 
+async def test_what_only_an_admin_may_see_is_shown_to_an_admin_only(server: Served) -> None:
+    url = f"{server.url}/metrics"
+    async with server.http.get(url) as response:
+        await refused(response, 401)
+    for key in (KEY, await secret(server), await secret(server, key=ADMIN)):
+        async with server.http.get(url, headers=bearer(key)) as response:
+            await refused(response, 403, "not_an_admin")
+    async with server.http.get(url, headers=bearer(ADMIN)) as response:
+        assert response.status == 200
+
+
 async def test_a_websocket_brings_its_secret_as_a_sub_protocol(server: Served) -> None:
     url = server.url.replace("http", "ws") + "/v1/realtime?model=viva"
     protocols = ("realtime", f"openai-insecure-api-key.{await secret(server)}")

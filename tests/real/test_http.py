@@ -120,6 +120,8 @@ async def test_every_answer_forbids_the_browser_what_the_page_does_not_need(serv
             assert "script-src 'self';" in policy
             assert "connect-src 'self'" in policy
             assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert "aiohttp" not in response.headers["Server"]
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert response.headers["Referrer-Policy"] == "no-referrer"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from server.door import LimitSettings
+from server.door import LimitSettings, TlsSettings
+from server.self_signed import make_certificate
 from tests.real.served import CALLS, Served, served, until
 
 WITHIN_S = 15.0  # for what is to happen within two seconds, on a busy machine
@@ -57,6 +58,14 @@ async def test_a_client_that_does_not_finish_its_request_is_cut_off(said: bytes)
         writer.write(said)
         await cut_off(reader)
         await fine(server)
+
+
+async def test_a_client_that_does_not_finish_its_handshake_is_cut_off(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    tls = TlsSettings(certificate=str(certificate), key=str(key))
+    async with served(door={"limits": QUICK, "tls": tls}) as server, connected(server) as (reader, writer):
+        writer.write(b"\x16\x03\x01\x02\x00")
+        await cut_off(reader)
 
 
 async def test_a_client_that_sends_one_header_at_a_time_is_cut_off() -> None:

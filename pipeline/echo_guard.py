@@ -384,6 +384,8 @@ class EchoGuard:
         self._leak_db = np.maximum(self._leak_db, self._most_db - CREDIT_DB)
 
     def _shaped(self, whole: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        if not gains.any() and not self._gains.any():  # nobody speaks over the echo, mostly
+            return np.zeros(MIC_CHUNK, np.float32)
         before, self._gains = self._gains, np.interp(BINS, CENTRES, gains).astype(np.float32)
         spectrum = np.fft.rfft(whole) * LATE
         old = np.fft.irfft(spectrum * before)[MIC_CHUNK:]

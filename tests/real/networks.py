@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,11 +57,13 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
         self._started: list[subprocess.Popen[bytes]] = []
-        _run("ip", "netns", "add", name)
+
+    def make(self) -> None:
+        _run("ip", "netns", "add", self.name)
         self.run("ip", "link", "set", "lo", "up")
 
     def run(self, *command: str, text: str | None = None) -> str:
-        """Runs a program there to its end; what it printed. Raises CalledProcessError."""
+        """Runs a program there to its end; what it printed. Raises RuntimeError."""
         return _run("ip", "netns", "exec", self.name, *command, text=text)
 
     def rules(self, text: str) -> None:
@@ -126,23 +128,27 @@ class Machine:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(5)
-        _run("ip", "netns", "del", self.name)
+        if (NAMESPACES / self.name).exists():
+            _run("ip", "netns", "del", self.name)
 
 
 class World:
-    """The machines of one test."""
+    """The machines of one test; each is removed, whatever happens to the others."""
 
-    def __init__(self) -> None:
-        self._machines: list[Machine] = []
+    def __init__(self, ending: ExitStack) -> None:
+        self._ending = ending
+        self._switches = 0
 
     def machine(self, name: str) -> Machine:
         made = Machine(f"viva-{os.getpid()}-{name}")
-        self._machines.append(made)
+        self._ending.callback(made.remove)
+        made.make()
         return made
 
     def switch(self) -> Machine:
         """What machines are plugged into."""
-        made = self.machine(f"switch{len(self._machines)}")
+        self._switches += 1
+        made = self.machine(f"switch{self._switches}")
         made.run("ip", "link", "add", "br0", "type", "bridge")
         made.run("ip", "link", "set", "br0", "up")
         return made
@@ -159,18 +165,11 @@ class World:
             machine.run("ip", "addr", "add", address, "dev", device, *flags)
         machine.run("ip", "link", "set", device, "up")
 
-    def remove(self) -> None:
-        for machine in self._machines:
-            machine.remove()
-
 
 @contextmanager
 def world() -> Iterator[World]:
-    made = World()
-    try:
-        yield made
-    finally:
-        made.remove()
+    with ExitStack() as ending:
+        yield World(ending)
 
 
 async def listens(machine: Machine, address: str, port: int) -> None:

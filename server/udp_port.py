@@ -85,9 +85,7 @@ class UdpPort:
                 return
             try:
                 self._take(data, source[:2])
-            except (
-                Exception
-            ) as error:  # aioice's parser raises what comes to hand; the next packet is another's
+            except Exception as error:  # aioice's parser raises what comes to hand; the next is another's
                 log.debug("a packet from %s: %s", source[0], error)
 
     def _take(self, data: bytes, address: Address) -> None:
@@ -104,9 +102,10 @@ class UdpPort:
         transaction = data[8:20]
         if known is not None and transaction in known.protocol.transactions:
             return known
-        return next(
-            (each for each in self._shares.values() if transaction in each.protocol.transactions), None
-        )
+        for share in self._shares.values():
+            if transaction in share.protocol.transactions:
+                return share
+        return None
 
     def _checker(self, data: bytes, address: Address, known: Share | None) -> Share | None:
         message = stun.parse_message(data)

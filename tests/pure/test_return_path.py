@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.return_path import COPY_AFTER_S, LEAST_BPS, REMEMBERED, Bound, Copies
+from server.return_path import COPY_AFTER_S, LEAST_BPS, REMEMBERED, Bound, Copies, ReturnPath
 
 
 def test_our_own_estimate_stands_while_the_browser_sees_no_congestion() -> None:
@@ -79,3 +79,7 @@ def test_each_packet_has_its_own_turn_and_only_the_newest_are_remembered() -> No
     assert not any(copies.allows(number, COPY_AFTER_S / 2) for number in range(REMEMBERED))
     assert copies.allows(REMEMBERED, 0.0)
     assert copies.allows(0, 0.0), "forgotten: the oldest"
+
+
+async def test_where_aiortc_has_other_names_its_own_ways_stay() -> None:
+    assert not ReturnPath().attach(object(), object())  # type: ignore[arg-type]

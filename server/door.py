@@ -29,7 +29,7 @@ class AuthSettings(Section):
 class LimitSettings(Section):
     """0 means: no such limit."""
 
-    offers_per_minute: int = Field(30, ge=0)  # of one address
+    offers_per_minute: int = Field(60, ge=0)  # of one address
     offers_per_minute_key: int = Field(0, ge=0)  # of one key or user
     calls_per_address: int = Field(0, ge=0)  # at a time
     calls_per_key: int = Field(0, ge=0)

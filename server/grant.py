@@ -32,7 +32,8 @@ ALSO = {
     "audio.input.transcription.language": "viva.language",
     "viva.language": "audio.input.transcription.language",
 }
-SECRET = ("instructions", "tools", "prompt", "tool_choice")  # of a locked session; never sent to its client
+# What is said to the model and not by the user: of a locked session it is its maker's alone, said or not.
+MAKERS = frozenset("instructions tools tool_choice prompt viva.rubric".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,18 @@ class Grant:
     def unlocked(self, session: Json) -> Json:
         """What is left of a client's session object without what is fixed anyway.
 
-        Raises CallError("locked_field") naming the first field that it would replace.
+        As soon as anything is, all that is said to the model belongs to the secret's maker. Raises
+        CallError("locked_field") naming the first field that it would replace.
         """
         fixed = dict(leaves(self.baked))
+        if not fixed:
+            return session
+        closed = MAKERS | fixed.keys()
         kept: Json = {}
         for place, value in leaves(session, free=True):
-            if any(_overlap(place, path) for path in fixed) or ALSO.get(place) in fixed:
+            if value == {} and place not in closed | WHOLE:
+                _put(kept, place, value)  # an object that says nothing yet, e.g. viva: {}
+            elif any(_overlap(place, path) for path in closed) or ALSO.get(place) in fixed:
                 if not _says_nothing(value) and fixed.get(place, _NOT_FIXED) != value:
                     raise CallError(
                         "locked_field",
@@ -145,7 +152,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _says_nothing(value: Any) -> bool:
-    return value is None or value in ("", [], {})
+    return value is None or value in ("", "auto", [], {})
 
 
 def _put(session: Json, place: str, value: Any) -> None:

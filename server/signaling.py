@@ -220,7 +220,8 @@ class MediaWorker:
         self._began[call.id] = time.monotonic()
         self._metrics.placed(line.kind)
         task.add_done_callback(lambda done: self._ended(call.id, done))
-        log.info("%s placed, %d now", call.id, len(self._calls))
+        by = call.grant.key or call.grant.by
+        log.info("%s placed by %s, %d now", call.id, by, len(self._calls))
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
         self._shares.give_back(self._calls[call_id].grant)

@@ -373,3 +373,16 @@ def test_a_reply_that_is_over_is_cut_to_the_words_that_were_heard() -> None:
     assert truncated["audio_end_ms"] == 1000
     (error,) = call.wire.errors
     assert error["message"] == "Audio content of 1000ms is already shorter than 3000ms"
+
+
+def test_a_client_that_stopped_later_than_the_server_keeps_what_the_server_counted() -> None:
+    call = line(LONG).send(100, "response.create").send(1000, "response.cancel")
+
+    def cut(session: Any) -> None:
+        what = {"item_id": session.items[-1].id, "content_index": 0, "audio_end_ms": 5000}
+        call.wire.send(session, {"type": "conversation.item.truncate", **what})
+
+    call.at(1200, cut).run(2000)
+    first, again = call.wire.of("conversation.item.truncated")
+    assert again["audio_end_ms"] == first["audio_end_ms"]
+    assert not call.wire.errors

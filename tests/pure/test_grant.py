@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import CallError
-from server.grant import Grant, hidden
+from server.grant import Grant, hidden, leaves
 
 BAKED = (
     '{"type": "realtime", "model": "gpt-realtime", "instructions": "You are strict.", '
@@ -159,3 +161,30 @@ def test_only_text_and_speech_of_the_user_are_taken(event: dict[str, Any]) -> No
 )
 def test_whoever_talks_and_listens_notices_nothing(event: dict[str, Any]) -> None:
     LOCKED.check_event(event)
+
+
+PLACES = [
+    "instructions",
+    "tools",
+    "audio",
+    "viva",
+    "tool_choice",
+    "speed",
+    "topic",
+    "output",
+    "voice",
+    "input",
+]
+WORDS = st.sampled_from(["", "auto", "alloy", "coding", "x", None, 1, [], {}])
+ANYTHING = st.recursive(WORDS, lambda inner: st.dictionaries(st.sampled_from(PLACES), inner, max_size=4))
+
+
+@given(st.dictionaries(st.sampled_from(PLACES), ANYTHING, max_size=5))
+def test_whatever_a_client_sends_nothing_fixed_is_in_what_is_left_of_it(session: dict[str, Any]) -> None:
+    try:
+        kept = LOCKED.unlocked(session)
+    except CallError:
+        return
+    left = {place for place, value in leaves(kept, free=True) if value != {}}
+    fixed = {place for place, _ in leaves(LOCKED.baked)}
+    assert not any(place == path or path.startswith(f"{place}.") for place in left for path in fixed)

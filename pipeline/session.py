@@ -327,7 +327,7 @@ class Session:
         on_air = answer is not None and answer.item is item
         if on_air:
             self._stop_reply()
-        elif audio_end_ms > item.audio_ms and item.status != "incomplete":  # cut here: a client may lag behind
+        elif audio_end_ms > item.audio_ms and item.status != "incomplete":  # cut here: clients lag
             message = f"Audio content of {item.audio_ms}ms is already shorter than {audio_end_ms}ms"
             raise CallError("invalid_value", message, "audio_end_ms")
         if not on_air or audio_end_ms < item.audio_ms:

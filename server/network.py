@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from pipeline.settings import Section
 
-# RFC 7064, RFC 7065
-IceUrl = Annotated[str, Field(pattern=r"^(stuns?:[^?\s]+|turns?:[^?\s]+(\?transport=(udp|tcp))?)$")]
+ICE_URL = re.compile(r"stuns?:[^?\s]+|turns?:[^?\s]+(\?transport=(udp|tcp))?")  # RFC 7064, RFC 7065
+
+
+def _ice_url(text: str) -> str:
+    if not ICE_URL.fullmatch(text):
+        raise ValueError("write stun:host:port, turn:host:port or turn:host:port?transport=tcp")
+    return text
+
+
+IceUrl = Annotated[str, AfterValidator(_ice_url)]
 IpAddress = Annotated[str, AfterValidator(lambda text: str(ipaddress.ip_address(text)))]
 
 

@@ -40,7 +40,7 @@ agent.say = (base64) => agent.line.say(new Int16Array(Uint8Array.from(atob(base6
 /** The loudest moment of what is heard within `ms`, as RMS from 0 to 1, or sooner when it is above `enough`. */
 agent.loudness = async (ms, enough = 1) => {
   const end = performance.now() + ms;
-  let loudest = agent.line.level() * 0;           // what came before does not count
+  let loudest = 0;
   while (performance.now() < end && loudest < enough) {
     await new Promise((next) => { setTimeout(next, 20); });
     loudest = Math.max(loudest, agent.line.level());
@@ -48,7 +48,7 @@ agent.loudness = async (ms, enough = 1) => {
   return loudest;
 };
 
-const RATE = 24000, PIECE_MS = 40;
+const RATE = 24000, PIECE_MS = 20;
 const rms = (samples) => Math.hypot(...samples) / Math.sqrt(samples.length);
 
 class OverWebRTC {
@@ -80,24 +80,28 @@ class OverWebRTC {
   }
 }
 
-/** Sends its microphone all the time, as a telephony bridge does. */
+/** Sends its microphone all the time and plays what comes, as a telephony bridge does. */
 class OverWebSocket {
-  constructor(url) { Object.assign(this, { url, said: [], heard: [] }); }
+  constructor(url) { Object.assign(this, { url, said: [], toPlay: [], now: 0 }); }
 
   start() {
     this.layer = new OpenAIRealtimeWebSocket({ url: this.url });
-    this.layer.on('audio', ({ data }) => this.heard.push(...new Int16Array(data)));
-    this.layer.on('audio_interrupted', () => { agent.interruptions += 1; });
+    this.layer.on('audio', ({ data }) => this.toPlay.push(...new Int16Array(data)));
+    this.layer.on('audio_interrupted', () => { agent.interruptions += 1; this.toPlay.length = 0; });
     const began = performance.now();
-    let sent = 0;
+    let pieces = 0;
     this.timer = setInterval(() => {
-      for (; sent < (performance.now() - began) / PIECE_MS; sent += 1) {
-        const piece = new Int16Array(RATE * PIECE_MS / 1000);
-        piece.set(this.said.splice(0, piece.length));
-        this.layer.sendAudio(piece.buffer);
-        if (!this.said.length) this.silent?.();
-      }
+      for (; pieces < (performance.now() - began) / PIECE_MS; pieces += 1) this.#pass(RATE * PIECE_MS / 1000);
     }, PIECE_MS);
+  }
+
+  #pass(count) {
+    const piece = new Int16Array(count);
+    piece.set(this.said.splice(0, count));
+    this.layer.sendAudio(piece.buffer);
+    if (!this.said.length) this.silent?.();
+    const played = this.toPlay.splice(0, count);
+    this.now = played.length ? rms(played) / 32768 : 0;
   }
 
   say(samples) {
@@ -105,12 +109,7 @@ class OverWebSocket {
     return new Promise((done) => { this.silent = done; });
   }
 
-  level() {
-    const came = this.heard.splice(0);
-    let loudest = 0;
-    for (let at = 0; at < came.length; at += RATE / 50) loudest = Math.max(loudest, rms(came.slice(at, at + RATE / 50)) / 32768);
-    return loudest;
-  }
+  level() { return this.now; }
 
   stop() { clearInterval(this.timer); }
 }

@@ -11,7 +11,7 @@ from pipeline.air import Air
 from pipeline.answers import Answer, Answers, Preparation, Request
 from pipeline.dialogue import INTERRUPTED, Dialogue
 from pipeline.errors import CallError, ProviderError
-from pipeline.items import Item
+from pipeline.items import Item, new_id
 from pipeline.languages import fold
 from pipeline.listening import Utterance
 from pipeline.providers import Message
@@ -78,7 +78,8 @@ class Answering:
         item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
         item.audio_ms = int(1000 * utterance.seconds)
         previous = self._dialogue.add(item)
-        self._emit(ev.SpeechStopped(item.id, utterance.ended_ms))
+        if utterance.announced:
+            self._emit(ev.SpeechStopped(item.id, utterance.ended_ms))
         self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
@@ -152,7 +153,7 @@ class Answering:
         asked, self._asked = self._asked, None
         self.timeline.stamp("final", self._clock())
         said = bool(fold(text, call.language))
-        if not said and not utterance.recorded:
+        if not said and utterance.announced:
             self.forget(utterance.item_id)
         if asked is None and not (said and call.answers_by_itself):
             self._prepared.drop()
@@ -249,10 +250,28 @@ class Answering:
         else:
             self.air.put_aside(self._answers.begin(self._call(), request=request))
 
-    def recorded(self, utterance: Utterance, previous_id: str | None) -> None:
-        """A recording that a client adds, already on its way through the recogniser. Raises CallError."""
+    def timed_out(self, from_ms: int, to_ms: int) -> None:
+        """Nobody spoke for as long as the client gave them: a silence of a turn, which is answered."""
+        item = Item(new_id("item"), "user", "completed", "", audio_ms=to_ms - from_ms)
+        previous = self._dialogue.add(item)
+        self._emit(ev.TimedOut(item.id, from_ms, to_ms))
+        self._emit(ev.Committed(item.id, previous))
+        self._emit(ev.ItemAdded(item, previous))
+        self._emit(ev.ItemDone(item, previous))
+        self._emit(ev.Transcribed(item.id, "", item.audio_ms / 1000))
+        self.begin(Request())
+
+    def recorded(self, utterance: Utterance, previous_id: str | None = None, *, heard: bool = False) -> None:
+        """A recording that is no turn, already on its way through the recogniser. Raises CallError.
+
+        Args:
+            previous_id: where the client adds it.
+            heard: it came through the microphone.
+        """
         item = Item(utterance.item_id, "user", "completed", audio_ms=int(1000 * utterance.seconds))
         previous = self._dialogue.add(item, previous_id)
+        if heard:
+            self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
         self._wait(utterance)

@@ -40,6 +40,15 @@ class SpeechStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Nobody spoke for as long as the client gave them; a silent item follows, and a reply."""
+
+    item_id: str
+    from_ms: int  # of the microphone's clock
+    to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     item_id: str
     previous_id: str | None
@@ -217,6 +226,7 @@ Event = (
     FloorChanged
     | SpeechStarted
     | SpeechStopped
+    | TimedOut
     | Committed
     | InputCleared
     | ItemAdded

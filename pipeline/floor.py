@@ -20,9 +20,11 @@ from pipeline.audio import AudioChunk
 from pipeline.coach.hints import hints
 from pipeline.dialogue import Dialogue
 from pipeline.echo_guard import EchoGuard
+from pipeline.errors import CallError
 from pipeline.gate import Gate
 from pipeline.habit import Encouragement, Idle, PauseHabit
 from pipeline.hearing import Hearing
+from pipeline.items import new_id
 from pipeline.languages import fold, is_backchannel, is_fragment, starts_with_interrupt
 from pipeline.listening import Utterance
 from pipeline.patience import judge, patience_ms
@@ -35,6 +37,11 @@ from pipeline.turns import Phase, Turns
 CONFIDENT = 0.3  # a word over a reply of which the recogniser is less sure may be a cough
 OWN_WORDS = 200  # characters of a reply that may come back as somebody's words
 MURMUR = "Mm-hm."
+COMMITTED_MS = 100  # of sound, at least
+TOO_SMALL = (  # in OpenAI's words, which clients look for
+    "Error committing input audio buffer: buffer too small. "
+    f"Expected at least {COMMITTED_MS}ms of audio, but buffer only has {{:.2f}}ms of audio."
+)
 SHOWN_BY_MS = 160  # of silence; then a pause is shown by what is known
 SLOWER, SLOWEST = 0.85, 0.6  # times the voice's pace, when asked to speak more slowly
 
@@ -108,11 +115,16 @@ class Floor:
             self.answering.unprepare()
         if call.mode != old.mode:
             self._idle = self._new_idle()
+        if call.turn_detection.idle_ms != old.turn_detection.idle_ms:
+            self._idle = self._new_idle()
         self.turns.manual = call.turn_detection.kind == "none"
+        self.hearing.keep(self._settings.turns.longest_utterance_s if self.turns.manual else None)
         self.turns.interruptible = call.turn_detection.interrupt_response
 
     def _new_idle(self) -> Idle:
-        return Idle(modes.load().modes[self._call().mode].nudges_ms, self._settings.turns.nudges)
+        most, idle_ms = self._settings.turns.nudges, self._call().turn_detection.idle_ms
+        nudges_ms = modes.load().modes[self._call().mode].nudges_ms
+        return Idle(nudges_ms if idle_ms is None else [idle_ms] * most, most)
 
     @staticmethod
     def _clock() -> float:
@@ -142,7 +154,11 @@ class Floor:
             self._idle.floor_taken()
         elif self._dialogue.items and self._idle.due(self.hearing.now_ms):
             self.handle(turns.ReplyAsked())
-            self.answering.say("nudge")
+            idle_ms = self._call().turn_detection.idle_ms
+            if idle_ms is None:
+                self.answering.say("nudge")
+            else:
+                self.answering.timed_out(self.hearing.now_ms - idle_ms, self.hearing.now_ms)
 
     def _encourage(self) -> None:
         """A listener's "mhm" in a long answer."""
@@ -212,6 +228,25 @@ class Floor:
                 self.air.answer.reply.playout.hold()
             case turns.Resume() if self.air.answer:
                 self.air.answer.reply.playout.resume()
+
+    def commit(self) -> None:
+        """ "I'm done": ends the person's turn now. Raises CallError if nothing was heard."""
+        hearing = self.hearing
+        if hearing.utterance is not None:
+            self.handle(turns.Commit())
+        elif hearing.kept_ms < COMMITTED_MS:
+            raise CallError("input_audio_buffer_commit_empty", TOO_SMALL.format(hearing.kept_ms))
+        else:  # push-to-talk, and no voice in it for the gate
+            utterance = hearing.transcribe(new_id("item"), hearing.take_kept(), self._call().language)
+            self.answering.recorded(utterance, heard=True)
+
+    def clear_input(self) -> None:
+        """Forgets what the person is saying."""
+        utterance = self.hearing.utterance
+        self.hearing.take_kept()
+        if utterance is None or utterance.over_reply:  # nothing that the world was told of
+            self._emit(ev.InputCleared())
+        self.handle(turns.ClearInput())
 
     def show(self, *, again: bool = False) -> None:
         """Tells the world the phase if it has changed. `again`: also if not, to somebody new."""

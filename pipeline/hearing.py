@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pipeline import events as ev
 from pipeline.answers import Spawn
-from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.audio import CHUNK_MS, MIC_RATE, AudioChunk
 from pipeline.echo_guard import EchoGuard
 from pipeline.errors import ProviderError
 from pipeline.gate import Gate, Opened
@@ -45,6 +46,7 @@ class Hearing:
         on_over: Callable[[Utterance], None],
     ) -> None:
         self.utterance: Utterance | None = None  # being spoken
+        self._kept: deque[np.ndarray] | None = None  # push-to-talk: all that was heard since the last turn
         self._gate = gate
         self._guard = guard
         self._cleaned = np.zeros(0, np.int16)  # the last 20 ms, without our own voice
@@ -79,6 +81,8 @@ class Hearing:
             gate.forget()
         chunk = AudioChunk(self._cleaned, MIC_RATE, self._samples)
         self._samples += len(samples)
+        if self._kept is not None:
+            self._kept.append(self._cleaned)
         for event in gate.push(chunk):
             if isinstance(event, Opened):
                 self._opened = event
@@ -116,7 +120,34 @@ class Hearing:
             utterance.push(self._opened.preroll)
         self._start(utterance)
         if not over_reply:
-            self._emit(ev.SpeechStarted(utterance.item_id, started_ms))
+            self._announce(utterance)
+
+    def _announce(self, utterance: Utterance) -> None:
+        if self._kept is None:  # in push-to-talk the client knows better
+            utterance.announced = True
+            self._emit(ev.SpeechStarted(utterance.item_id, utterance.started_ms))
+
+    def keep(self, longest_s: int | None) -> None:
+        """Push-to-talk: keeps what is heard, the last `longest_s` of it; None: does not."""
+        if longest_s is None:
+            self._kept = None
+        elif self._kept is None:
+            self._kept = deque(maxlen=1000 * longest_s // CHUNK_MS)
+
+    @property
+    def kept_ms(self) -> int:
+        """How much has been heard since the last turn, in push-to-talk."""
+        return CHUNK_MS * len(self._kept or ())
+
+    def take_kept(self) -> np.ndarray:
+        """It, int16 (n,) at MIC_RATE, and forgets it."""
+        kept = np.concatenate([np.zeros(0, np.int16), *(self._kept or ())])
+        self._forget_kept()
+        return kept
+
+    def _forget_kept(self) -> None:
+        if self._kept is not None:
+            self._kept.clear()
 
     def _start(self, utterance: Utterance) -> None:
         task = self._spawn(self._recognise(utterance), "recognise")
@@ -139,13 +170,14 @@ class Hearing:
         """What began over a reply is the person's turn."""
         if self.utterance is not None:
             self.utterance.over_reply, self.utterance.interrupted = False, interrupted
-            self._emit(ev.SpeechStarted(self.utterance.item_id, self.utterance.started_ms))
+            self._announce(self.utterance)
 
     def end(self) -> Utterance:
         """The turn is over: its last words are asked for, the gate looks for the next one."""
         utterance, self.utterance = self.utterance, None
         assert utterance is not None, "the floor ends only an utterance that it opened"
         self._gate.close()
+        self._forget_kept()
         if not utterance.asked:  # ended in mid-speech
             utterance.pause()
         utterance.end()
@@ -157,8 +189,9 @@ class Hearing:
         self._gate.close()
         if utterance is not None:
             self.stop(utterance)
-            if not utterance.over_reply:
+            if utterance.announced:
                 self._emit(ev.SpeechStopped(utterance.item_id, self.now_ms))
+            if not utterance.over_reply:
                 self._emit(ev.InputCleared())
 
     def stop(self, utterance: Utterance) -> None:

@@ -32,6 +32,7 @@ class Utterance:
         self.item_id = item_id
         self.started_ms = started_ms  # of the microphone's clock
         self.recorded = False  # a client's, and nobody's turn
+        self.announced = False  # the world was told that somebody speaks
         self.over_reply = False  # not (yet) a turn
         self.interrupted = False  # it broke into a reply
         self.ended_ms = started_ms  # of the microphone's clock, its last voiced sample

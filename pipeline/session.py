@@ -32,11 +32,6 @@ __all__ = ["Parts", "Request", "Session"]
 
 log = logging.getLogger(__name__)
 
-# In OpenAI's words, which clients look for.
-NOTHING_SAID = (
-    "Error committing input audio buffer: buffer too small. "
-    "Expected at least 100ms of audio, but buffer only has 0.00ms of audio."
-)
 END_WITHIN_S = 5.0  # a call's tasks, once it is over
 
 
@@ -298,17 +293,12 @@ class Session:
         return True
 
     def commit(self) -> None:
-        """ "I'm done": ends the person's turn now. Raises CallError if nothing was said."""
-        if self._floor.hearing.utterance is None:
-            raise CallError("input_audio_buffer_commit_empty", NOTHING_SAID)
-        self._floor.handle(turns.Commit())
+        """ "I'm done": ends the person's turn now. Raises CallError if nothing was heard."""
+        self._floor.commit()
 
     def clear_input(self) -> None:
         """Forgets what the person is saying."""
-        utterance = self._floor.hearing.utterance
-        if utterance is None or utterance.over_reply:  # nothing that the world was told of
-            self._emit(ev.InputCleared())
-        self._floor.handle(turns.ClearInput())
+        self._floor.clear_input()
 
     def think(self) -> None:
         """ "Let me think": stops patience for a while."""

@@ -162,6 +162,7 @@ class TurnDetection(Section):
     silence_ms: int = Field(500, ge=100, le=20_000)
     create_response: bool = True
     interrupt_response: bool = True
+    idle_ms: int | None = Field(None, ge=1000, le=600_000)  # of silence, then a reply; None: nudges
 
 
 class Tool(Section):

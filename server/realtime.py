@@ -93,11 +93,6 @@ class Realtime:
         """Of the sound that goes in events."""
         return self._out.formats
 
-    @property
-    def sounding(self) -> Json | None:
-        """Where the sound that is read now belongs: these fields of `response.output_audio.delta`."""
-        return self._out.sounding
-
     def tell(self, event: ev.Event) -> None:
         """One event of the session."""
         self._out.tell(event)

@@ -62,6 +62,14 @@ class Teller:
     def _speech_stopped(self, event: ev.SpeechStopped) -> None:
         self.emit("input_audio_buffer.speech_stopped", audio_end_ms=event.at_ms, item_id=event.item_id)
 
+    def _timed_out(self, event: ev.TimedOut) -> None:
+        self.emit(
+            "input_audio_buffer.timeout_triggered",
+            audio_start_ms=event.from_ms,
+            audio_end_ms=event.to_ms,
+            item_id=event.item_id,
+        )
+
     def _committed(self, event: ev.Committed) -> None:
         self.emit("input_audio_buffer.committed", item_id=event.item_id, previous_item_id=event.previous_id)
 
@@ -151,11 +159,6 @@ class Teller:
             text=event.text,
         )
 
-    @property
-    def sounding(self) -> Json | None:
-        """Where the sound that is read now belongs: these fields of `response.output_audio.delta`."""
-        return next(reversed(self._parts.values()), None)
-
     def _audio_started(self, event: ev.AudioStarted) -> None:
         self.emit("output_audio_buffer.started", response_id=event.response_id)
 
@@ -212,6 +215,7 @@ EVENTS: Mapping[type, Callable[[Teller, Any], None]] = {
     ev.FloorChanged: Teller._floor,
     ev.SpeechStarted: Teller._speech_started,
     ev.SpeechStopped: Teller._speech_stopped,
+    ev.TimedOut: Teller._timed_out,
     ev.Committed: Teller._committed,
     ev.InputCleared: Teller._input_cleared,
     ev.ItemAdded: Teller._item_added,

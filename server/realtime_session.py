@@ -30,6 +30,7 @@ ON_THE_WIRE = {  # a call's setting -> where a client wrote it
     "speed": "audio.output.speed",
     "turn_detection": "audio.input.turn_detection",
     "turn_detection.silence_ms": "audio.input.turn_detection.silence_duration_ms",
+    "turn_detection.idle_ms": "audio.input.turn_detection.idle_timeout_ms",
     **{name: f"viva.{name}" for name in OURS},
 }
 
@@ -111,6 +112,7 @@ def _detection_patch(given: Detection | None) -> Json:
         for name, value in (
             ("kind", {"server_vad": "fixed", "semantic_vad": "patience", None: None}[given.type]),
             ("silence_ms", given.silence_duration_ms),
+            ("idle_ms", given.idle_timeout_ms),
             ("create_response", given.create_response),
             ("interrupt_response", given.interrupt_response),
         )
@@ -195,6 +197,7 @@ def _detection_out(call: CallSettings) -> Json | None:
         return None
     out: Json = {"create_response": turns.create_response, "interrupt_response": turns.interrupt_response}
     if turns.kind == "fixed":
-        return {"type": "server_vad", "silence_duration_ms": turns.silence_ms, **out}
+        timing = {"silence_duration_ms": turns.silence_ms, "idle_timeout_ms": turns.idle_ms}
+        return {"type": "server_vad", **timing, **out}
     eagerness = "low" if call.patience > 1.2 else "high" if call.patience < 0.8 else "auto"
     return {"type": "semantic_vad", "eagerness": eagerness, **out}

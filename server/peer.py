@@ -21,6 +21,7 @@ from server.ice import Ice, reachable
 from server.limits import Flow
 from server.offer import offers_data_channel
 from server.realtime import by_the_track
+from server.reassembly import bound_reassembly
 from server.voicetrack import VoiceTrack
 from server.workers import BadOffer
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 EVENTS_CHANNEL = "oai-events"
 MOUTH_CHANNEL = "viva-visemes"  # unordered, unreliable: a late mouth shape is worth nothing
+WAITING_BEHIND = 64 * 1024  # bytes of further events, behind a packet that was lost
 # A client that does not read: mouth shapes are dropped, and a call whose events pile up is ended.
 MOST_BUFFERED = 256 * 1024  # bytes
 
@@ -96,6 +98,9 @@ class Peer:
         self._ears.attach()
         if self._echo and video:
             self._echo.attach(video.receiver, video.sender)
+        if pc.sctp is not None:
+            waiting = 2 * self._call.limits.event_bytes + WAITING_BEHIND
+            bound_reassembly(pc.sctp, waiting, lambda: self.close("the client sent a message without an end"))
         begin_nothing_after_close(pc)
         self._ice.prepare(pc)
         with _blaming_the_offer():

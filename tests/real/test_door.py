@@ -378,6 +378,21 @@ async def test_a_flood_on_the_events_channel_ends_the_call_and_no_other() -> Non
         await quiet.until("input_audio_buffer.cleared")
 
 
+async def test_a_message_without_an_end_ends_the_call_before_it_is_whole(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "server.call")
+    async with served() as server, caller(server) as one:
+        await one.until("session.created")
+        ended = asyncio.Event()
+        one.channel.on("close", ended.set)
+        one.pc.sctp._remote_max_message_size = 0  # a client that keeps to no limit that it was told
+        one.send("viva.think", filling="x" * 8_000_000)
+        await asyncio.wait_for(ended.wait(), 20)
+        await server.until_idle()
+    assert "without an end" in caplog.text, "it was collected whole, and only then found to be too large"
+
+
 async def test_an_event_that_is_too_large_ends_the_call() -> None:
     async with served(door={"limits": LimitSettings(event_bytes=4096)}) as server, caller(server) as one:
         await one.until("session.created")

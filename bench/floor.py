@@ -14,10 +14,13 @@ import numpy as np
 
 from bench import corpus
 from bench.corpus import Over, Part
+from bench.instep import InStep
 from bench.phrases import coded, voice_begins_ms
 from bench.timeline import Line, Models
 from pipeline import events as ev
 from pipeline.audio import MIC_RATE
+from pipeline.settings import Settings
+from pipeline.stt import pocketsphinx
 
 ANSWERS_A_CALL = 8
 REALISTIC = {"first_token_ms": 250, "token_ms": 15, "first_voice_ms": 150}
@@ -114,6 +117,11 @@ def _count_tokens(line: Line, total: CutOffs) -> None:
 
 
 # ------------------------------------------------------------ over a reply
+
+
+def embedded() -> InStep:
+    """pocketsphinx, as the server runs it."""
+    return InStep(pocketsphinx.create(Settings()))
 
 
 def over_replies(kinds: Iterable[Over], **line: Any) -> list[dict[str, Any]]:
@@ -239,6 +247,12 @@ def run(quick: bool = False) -> dict[str, Any]:
         )
         table[f"tokens, {mode}"] = cut_offs(hesitant, mode, **REALISTIC)
     table["false alarms"] = _alarms(over_replies(corpus.nothing_meant(over, 7, (700, 3_000))))
+    table["false alarms, embedded recogniser"] = _alarms(
+        over_replies(corpus.nothing_meant(over, 7, (700, 3_000)), ears=embedded())
+    )
+    table["barge-ins, embedded recogniser"] = _barge_ins(
+        over_replies(corpus.interruptions(over // 2, 11, (700, 3_000)), ears=embedded())
+    )
     table["false alarms in the first 600 ms"] = _alarms(
         over_replies(corpus.nothing_meant(over // 2, 8, (0, 500)))
     )

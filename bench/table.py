@@ -97,7 +97,14 @@ def _floor(of: Figures) -> Iterator[Row]:
         f"withdrawn, {early['answered_anew']} of these given anew",
         "0 lost; back within 300 ms",
     )
-    for name in ("barge-ins", "barge-ins over echo at -20 dB"):
+    heard = of["false alarms, embedded recogniser"]
+    lost = f"{heard['lost']} lost {heard['lost_by_kind'] or ''}"
+    yield (
+        f"the same {heard['n']} with the embedded recogniser",
+        f"{lost}, back after at most {heard['back_after_max_ms']} ms",
+        "0 lost",
+    )
+    for name in ("barge-ins", "barge-ins over echo at -20 dB", "barge-ins, embedded recogniser"):
         if name in of:
             own = of[name]
             yield (

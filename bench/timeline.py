@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.instep import InStep
 from pipeline import events as ev
 from pipeline.audio import MIC_CHUNK, MIC_RATE, VOICE_CHUNK, VOICE_RATE, AudioChunk, Resampler
 from pipeline.providers import (
@@ -83,6 +84,7 @@ class Line:
     Args:
         echo_db: how much of the reply comes back by the loudspeaker; None: nothing.
         echo_ms: how much later.
+        ears: a real recogniser; None: one that knows the words that were spoken.
     """
 
     def __init__(
@@ -93,9 +95,11 @@ class Line:
         echo_db: float | None = None,
         echo_ms: int = 120,
         keep_levels: bool = True,
+        ears: InStep | None = None,
         **call: Any,
     ) -> None:
         self.models = models
+        self._ears = ears
         self.seen: list[Seen] = []
         self.spoken: list[Spoken] = []
         self.tokens: dict[str, int] = {}  # of each reply begun, by its first word
@@ -162,11 +166,13 @@ class Line:
     # ------------------------------------------------------------------ call
 
     def run(self, person: Callable[[Line], Awaitable[None]]) -> Line:
-        virtual.run(self._run(person))
+        virtual.run(self._run(person), (lambda: False) if self._ears is None else self._ears.owes)
         return self
 
     async def _run(self, person: Callable[[Line], Awaitable[None]]) -> None:
-        parts = Parts(IdealEars(self), CountedMind(self), MadeVoice(self), silero())
+        ears = IdealEars(self) if self._ears is None else self._ears
+        await ears.start()
+        parts = Parts(ears, CountedMind(self), MadeVoice(self), silero())
         self.session = Session(parts, self._settings, self._call)
         self.session.attach(self._see)
         life = asyncio.create_task(self.session.run(), name="session")
@@ -185,6 +191,7 @@ class Line:
         await asyncio.gather(talking, return_exceptions=True)
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
+        await ears.close()
         talking.result()
 
     def _twenty_ms(self) -> None:

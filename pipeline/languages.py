@@ -20,6 +20,11 @@ TYPOGRAPHIC = str.maketrans("’‘ʼ‛′＇`´‐‑", "''''''''--")
 ARABIC = str.maketrans("أإآٱ", "اااا", "ـ" + "".join(map(chr, range(0x064B, 0x0653))) + "ٰ")
 # NFD splits क़ into क + nukta and й into и + breve: only what is named is removed, then NFC again.
 NUKTA, CHANDRABINDU, ANUSVARA = "\u093c", "\u0901", "\u0902"
+NOTED = re.compile(r"\[[^]]*]|\([^)]*\)|\*[^*]*\*|♪[^♪]*♪?")  # sounds, by a recogniser that writes them down
+LAUGHTER = re.compile(
+    r"a?ha+h*|heh+|huh|k{3,}|"
+    r"(?:h[aeiou]+h*|j[aei]+|[хг][аеио]|ه+ا?|ह[ाीे]|[哈呵嘿嘻]|[はひふへハヒフヘ]|[하허호히헤\u110f\u1112]){2,}"
+)
 WHOLE_ONLY = ("stop", "back")  # cues that count only as the whole utterance
 WHOLE_ONLY_WORDS, WHOLE_ONLY_CHARS = 2, 4  # and so do cues of at most this length
 
@@ -43,7 +48,8 @@ def fold(text: str, language: str) -> str:
             kept.append(character)
         else:
             kept.append(" ")
-    return ("" if language in ("zh", "ja") else " ").join("".join(kept).split())
+    folded = ("" if language in ("zh", "ja") else " ").join("".join(kept).split())
+    return unicodedata.normalize("NFC", folded)  # a mark may have lost the space before it
 
 
 def _inside_word(text: str, position: int) -> bool:
@@ -266,9 +272,14 @@ def say(key: str, language: str) -> tuple[str, ...]:
 
 
 def is_backchannel(text: str, language: str) -> bool:
-    """Whether `text` is nothing but backchannels and fillers, and short. Only meaningful over a reply."""
+    """Whether `text` is nothing but backchannels and fillers, and short; or laughter, or a sound that the
+    recogniser notes, such as "(coughs)". Only meaningful over a reply."""
     known = language_of(language)
-    folded = fold(text, language)
+    folded = fold(NOTED.sub(" ", text), language)
+    if not folded:
+        return bool(fold(text, language))
+    if LAUGHTER.fullmatch(folded.replace(" ", "").replace("-", "")):
+        return True
     count = known.asides.fewest(folded)
     if count is None:
         return False

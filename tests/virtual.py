@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+LOOKS_EVERY_S = 0.05  # real, while something is owed
 
 
 class Deadlock(AssertionError):
@@ -15,16 +16,20 @@ class Deadlock(AssertionError):
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Waits for nothing: a wait of n seconds moves the clock on by n."""
+    """Waits for nothing: a wait of n seconds moves the clock on by n. But it stands still while a process
+    outside owes something."""
 
-    def __init__(self) -> None:
+    def __init__(self, owed: Callable[[], bool]) -> None:
         super().__init__()
         self.seconds = 0.0
+        self._owed = owed
 
     def select(self, timeout: float | None = None) -> list[Any]:
         ready = super().select(0)
-        if ready:
+        if ready or timeout == 0:
             return ready
+        if self._owed():
+            return super().select(LOOKS_EVERY_S)
         if timeout is None:
             raise Deadlock("every task waits, and no timer is set")
         self.seconds += max(0.0, timeout)
@@ -32,8 +37,8 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    def __init__(self, owed: Callable[[], bool] = lambda: False) -> None:
+        self._jumping = _JumpingSelector(owed)
         super().__init__(self._jumping)
         self._clock_resolution = 1e-9
 
@@ -41,7 +46,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.seconds
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Runs `work` on a virtual loop of its own."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+def run(work: Coroutine[Any, Any, Result], owed: Callable[[], bool] = lambda: False) -> Result:
+    """Runs `work` on a virtual loop of its own. `owed`: whether a real process has yet to answer."""
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(owed)) as runner:
         return runner.run(work)

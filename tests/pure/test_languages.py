@@ -225,3 +225,18 @@ def _cost_ms(text: str, language: str) -> float:
 )
 def test_a_word_that_only_begins_something_is_a_fragment(text: str, alone: bool) -> None:
     assert is_fragment(text, "en") is alone
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("ha ha ha", "en"), ("Haha!", "en"), ("heh", "en"), ("hahaha", "de"), ("jajaja", "es"), ("kkkkk", "pt"),
+     ("ха-ха-ха", "ru"), ("哈哈哈", "zh"), ("ははは", "ja"), ("ㅋㅋㅋ", "ko"), ("ههههه", "ar"),
+     ("हा हा हा", "hi"), ("(laughs)", "en"), ("[Musik]", "de"), ("*coughs* yeah", "en")],
+)  # fmt: skip
+def test_laughter_and_noises_noted_ask_for_nothing(text: str, language: str) -> None:
+    assert is_backchannel(text, language)
+
+
+@pytest.mark.parametrize("text", ["he has", "hi", "hello", "hey", "no ha ha", "he", "(laughs) no stop"])
+def test_what_only_begins_like_laughter_is_none(text: str) -> None:
+    assert not is_backchannel(text, "en")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser, async_playwright
 
 from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
 from tests.protocol_document import examples
@@ -83,23 +83,27 @@ def here(code: str, server: Started) -> str:
     return code.replace(ADDRESS, server.url.removeprefix("http://"))
 
 
-@pytest.mark.parametrize("code", numbered("js"))
-async def test_javascript(code: str, server: Started, home: str, folder: Path) -> None:
-    (folder / "source.js").write_text(here(code, server))
-    bundle(folder / "source.js", folder / "example.js")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        browser = await playwright.chromium.launch(executable_path=path, args=chromium_arguments())
-        page = await browser.new_page()
-        said: asyncio.Queue[str] = asyncio.Queue()
-        page.on("console", lambda message: said.put_nowait(message.text))
-        page.on("pageerror", lambda error: said.put_nowait(str(error)))
-        try:
-            await page.goto(f"{home}/run/example.js")
-            assert await asyncio.wait_for(said.get(), HAPPENS_WITHIN_S) == f"It says: {REPLY}"
-        finally:
-            await browser.close()
+        one = await playwright.chromium.launch(executable_path=path, args=chromium_arguments())
+        yield one
+        await one.close()
+
+
+@pytest.mark.parametrize("code", numbered("js"))
+async def test_javascript(code: str, browser: Browser, server: Started, home: str, folder: Path) -> None:
+    (folder / "source.js").write_text(here(code, server))
+    bundle(folder / "source.js", folder / "example.js")
+    page = await browser.new_page()
+    said: asyncio.Queue[str] = asyncio.Queue()
+    page.on("console", lambda message: said.put_nowait(message.text))
+    page.on("pageerror", lambda error: said.put_nowait(str(error)))
+    await page.goto(f"{home}/run/example.js")
+    assert await asyncio.wait_for(said.get(), HAPPENS_WITHIN_S) == f"It says: {REPLY}"
     await server.until_idle()
+    await page.close()
 
 
 @pytest.mark.parametrize("code", numbered("python"))

@@ -162,11 +162,12 @@ def _ears(of: Figures) -> Iterator[Row]:
 def _whisper(of: Figures) -> Iterator[Row]:
     lengths = [name for name in of if name.endswith(" s")]
     final = (
-        f"{of[n]['final_ms']} ({of[n]['tail_s']} s decoded; whole {of[n]['all_at_once_ms']})" for n in lengths
+        f"{of[n]['tail_s']} s: {of[n]['decode_ms']} ms (all of it: {of[n]['decode_whole_ms']})"
+        for n in lengths
     )
     yield (
-        f"faster-whisper, random weights ({of['model']}): final after {', '.join(lengths)} of speech",
-        f"{', '.join(final)} ms",
+        f"faster-whisper, random weights ({of['model']}): decoded for the final after {', '.join(lengths)}",
+        "; ".join(final),
         "one decode of the tail",
     )
     speed = of["throughput"]

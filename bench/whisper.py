@@ -39,7 +39,7 @@ from tests.sounds import noise
 from tests.vendors.openai_server import OpenAIServer
 
 LENGTHS_S = (5, 15, 45)
-SENTENCE = [f" w{number}" for number in range(20)]  # about what is said in five seconds
+SENTENCE = [f" w{number}" for number in range(15)]  # about what is said in five seconds
 ROW_S = 5.0
 BATCH = 8
 ROUNDS = 3
@@ -107,32 +107,45 @@ async def _tail(whisper: Whisper, seconds: float) -> dict[str, Any]:
         async for transcript in growing.transcribe(decoder, audio(), "en"):
             final = transcript.text
         final_ms = 1000 * (time.perf_counter() - began)
-        whole = Row(samples, "en")
-        began = time.perf_counter()
-        await batcher.do(whole, whole.goes_with, owed=True)
-        whole_ms = 1000 * (time.perf_counter() - began)
+        tail, whole = (
+            Row(each, "en") for each in (samples[-round(decoder.owed_s[-1] * MIC_RATE) :], samples)
+        )
+        took_ms = [_took_ms(whisper, row) for row in (tail, whole)]
     return {
         "whole": final == " ".join(word.text for word in words),
         "tail_s": round(decoder.owed_s[-1], 1),
         "final_ms": round(final_ms),
-        "all_at_once_ms": round(whole_ms),
+        "decode_ms": took_ms[0],
+        "decode_whole_ms": took_ms[1],
         "decoded_ahead_s": round(sum(decoder.ahead_s), 1),
     }
+
+
+def _clock(whisper: Whisper) -> Callable[[], float]:
+    """CPU time where that is what it takes: what else a machine does is not in it."""
+    return time.process_time if whisper.device == "cpu" else time.perf_counter
+
+
+def _took_ms(whisper: Whisper, row: Row) -> int:
+    began = _clock(whisper)()
+    whisper.run([row])
+    return round(1000 * (_clock(whisper)() - began))
 
 
 def _throughput(whisper: Whisper, rounds: int) -> dict[str, Any]:
     """Recordings of five seconds, one after another and as a batch."""
     rows = [Row(noise(1000 * ROW_S, seed=number), "en") for number in range(BATCH)]
     alone, together = [], []
+    clock = _clock(whisper)
     whisper.run(rows)
     for _ in range(rounds):
-        began = time.perf_counter()
+        began = clock()
         for row in rows:
             whisper.run([row])
-        between = time.perf_counter()
+        between = clock()
         whisper.run(rows)
         alone.append(between - began)
-        together.append(time.perf_counter() - between)
+        together.append(clock() - between)
     alone_s, together_s = statistics.median(alone), statistics.median(together)
     return {
         "one_at_a_time_per_s": round(BATCH / alone_s, 2),

@@ -87,7 +87,7 @@ def _network(said: list[int], tokens: list[str], seconds: float, size: Size) -> 
     # there are no timestamps; before them, perhaps, a prompt of 16, 32 ... tokens and its mark.
     start = 4 if MARK in tokens else 2
     for number, token in enumerate(said):
-        for first in (start, *range(start + 17, 180, max(16, 16 * (len(said) // 16 + 1)))):
+        for first in (start, *range(start + 17, 180, -(-len(said) // 16) * 16)):
             decoder.position_encodings.encodings[first - 1 + number, number] = 1
         decoder.projection.weight[token, number] = 4
     for normed in (encoder.layer_norm, decoder.layer_norm):

@@ -22,6 +22,7 @@ import { placeIcons } from './icons.js';
 const LAST_WORD_MS = 700;                         // jitter buffer and loudspeaker, after the server's last sample
 const LAST_WORD_LIMIT_MS = 30_000;
 const NOTE_MS = 9000;
+const NO_UDP = ['timeout', 'offline'];            // WebRTC found no way; pages may have one
 const RETRIES = 5;
 const KNOCK_MS = 300;                             // between two knocks at a server that cannot be reached
 const retryMs = (attempt) => (attempt === 1 ? 150 : 1000 * 2 ** (attempt - 2)) * (0.75 + 0.5 * Math.random());   // jitter: not all clients at once
@@ -213,7 +214,7 @@ export class App {
   #lost(fault) {
     const attempt = this.model.link === 'up' ? 1 : this.model.attempt + 1;
     if (['over', 'elsewhere'].includes(fault.kind)) resume.forget();
-    if (fault.kind === 'timeout' && !this.bySocket) { this.bySocket = true; this.#dial(attempt); return; }     // no UDP passes
+    if (NO_UDP.includes(fault.kind) && !this.bySocket) { this.bySocket = true; this.#dial(attempt); return; }
     const waits = Boolean(resume.token());
     const again = !['rejected', 'locked', 'offline', 'elsewhere'].includes(fault.kind) && (waits || attempt <= RETRIES);
     this.#quality({ level: 0 });

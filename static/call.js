@@ -77,7 +77,7 @@ export class Call extends EventTarget {
     this.deadline = setTimeout(() => this.#lose({ kind: 'timeout' }), CONNECT_MS);
     const servers = await iceServers();
     if (this.over) return;
-    this.peer.setConfiguration({ iceServers: servers });
+    this.peer.setConfiguration({ ...this.peer.getConfiguration(), iceServers: servers });
     await this.peer.setLocalDescription();
     await this.#gathered();
     const { sdp } = this.peer.localDescription;

@@ -7,7 +7,7 @@ import http.server
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,15 @@ def chromium_path() -> str | None:
 
 
 @contextmanager
-def chromium(microphone: Path | None = None, *, ask: bool = False) -> Iterator[Browser]:
-    """A browser for a module or a test: the system's Chromium, or Playwright's own where there is none."""
+def chromium(
+    microphone: Path | None = None, *, ask: bool = False, more: Sequence[str] = ()
+) -> Iterator[Browser]:
+    """A browser for a module or a test: the system's Chromium, or Playwright's own where there is none.
+
+    `more`: further flags."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium_path(), args=chromium_arguments(microphone, ask=ask)
+            executable_path=chromium_path(), args=[*chromium_arguments(microphone, ask=ask), *more]
         )
         try:
             yield browser

@@ -215,7 +215,7 @@ class Ears:
         self._hand_on(self._jitter.push(sequence, timestamp, payload, now_s, ssrc), now_s)
         due = self._jitter.due_s
         if due is not None and self._gap_timer is None:
-            self._gap_timer = self._loop.call_at(due, self._give_up_gap)
+            self._gap_timer = self._loop.call_at(due, self._give_up_gap, due)
 
     def _hand_on(self, outputs: list[Output], now_s: float) -> None:
         for output in outputs:
@@ -274,11 +274,13 @@ class Ears:
 
     # ------------------------------------------------------------------ time
 
-    def _give_up_gap(self) -> None:
+    def _give_up_gap(self, due_s: float) -> None:
         now_s = self._loop.time()
-        self._hand_on(self._jitter.tick(now_s), now_s)
-        due = self._jitter.due_s
-        self._gap_timer = None if due is None else self._loop.call_at(due, self._give_up_gap)
+        due: float | None = now_s + READ_FIRST_S
+        if now_s - due_s <= STALLED_S:
+            self._hand_on(self._jitter.tick(now_s), now_s)
+            due = self._jitter.due_s
+        self._gap_timer = None if due is None else self._loop.call_at(due, self._give_up_gap, due)
 
     def _watch(self, due_s: float) -> None:
         self._silence_timer = self._loop.call_at(due_s, self._feed_silence, due_s)

@@ -49,7 +49,7 @@ class Outlet:
 
     def __init__(self, sender: RTCRtpSender, first: RtpPacket, header: bytes) -> None:
         self._sender: Any = sender
-        self._start = header[0], header[1] & ~MARKER
+        self._start = header[0], header[1] & ~MARKER  # which is for the first after a pause (RFC 3551 §4.1)
         self._rest = header[8:]
         self._sequence = first.sequence_number
         self._octets: int = getattr(sender, SENT_OCTETS)
@@ -72,16 +72,17 @@ class Outlet:
         except (AttributeError, ValueError):
             return None
 
-    def send(self, payload: bytes, timestamp: int, *, marker: bool) -> None:
-        """One packet. Raises ConnectionError when the transport has been closed.
+    def send(self, payload: bytes, timestamp: int) -> None:
+        """One packet, unless the sender is switched off. Raises ConnectionError when its transport has ended.
 
         Args:
             timestamp: RTP, 32 bits.
-            marker: the first of a talkspurt (RFC 3551 §4.1).
         """
         sender, (first, second) = self._sender, self._start
+        if not sender._enabled:
+            return
         self._sequence = self._sequence + 1 & 0xFFFF
-        header = HEADER.pack(first, second | MARKER if marker else second, self._sequence, timestamp)
+        header = HEADER.pack(first, second, self._sequence, timestamp)
         sending = sender.transport._send_rtp(b"".join((header, self._rest, payload)))
         try:
             sending.send(None)  # a coroutine that waits for nothing: a datagram is sent or dropped
@@ -155,7 +156,7 @@ class Inlet:
             return
         try:
             packet = self._unprotect(data)
-        except pylibsrtp.Error:  # damaged, forged or repeated
+        except (pylibsrtp.Error, ValueError):  # damaged, forged or repeated; too long
             return
         at = 12
         if packet[0] & EXTENSION:

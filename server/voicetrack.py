@@ -129,12 +129,12 @@ class VoiceTrack(MediaStreamTrack):
         """The next 20 ms, when they are due. Raises MediaStreamError once the track was stopped."""
         if self.readyState != "live":
             raise MediaStreamError
-        self._learn_origin()
-        if self._origin is not None:
+        if self._origin is None and self._learn_origin():
             outlet = Outlet.of(self._sender)
             if outlet is not None:
                 await self._send(outlet)
                 raise MediaStreamError
+            log.warning("aiortc is not as expected; it sends the voice, which costs more CPU")
         if self._frame % REPORTS_EVERY == 0:
             await self._mind_losses()
         await self._wait()
@@ -146,6 +146,9 @@ class VoiceTrack(MediaStreamTrack):
 
     def stop(self) -> None:
         super().stop()
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
         if self._sending is not None and not self._sending.done():
             self._sending.set_result(None)
 
@@ -159,13 +162,15 @@ class VoiceTrack(MediaStreamTrack):
         sending = self._sending = asyncio.get_running_loop().create_future()
 
         def beat() -> None:
-            try:
-                while not sending.done() and self._early_s() <= EARLY_S:
-                    payload, pts = self._next_packet()
+            while not sending.done() and self._early_s() <= EARLY_S:
+                payload, pts = self._next_packet()
+                try:
                     assert self._origin is not None
-                    outlet.send(payload, (self._origin + pts) % 2**32, marker=False)
-            except ConnectionError:
-                sending.set_result(None)
+                    outlet.send(payload, (self._origin + pts) % 2**32)
+                except ConnectionError:
+                    self._stop_sending()
+                except Exception:
+                    self._complain("sending")
 
         pulse().join(beat)
         try:
@@ -267,19 +272,20 @@ class VoiceTrack(MediaStreamTrack):
 
     # ------------------------------------------------------------------
 
-    def _learn_origin(self) -> None:
+    def _learn_origin(self) -> bool:
         """The sender adds its origin to each pts and keeps the sum of the last packet sent.
 
         It asks for a frame only after it has sent the one before, so that is the frame returned last.
         """
-        if self._origin is None and self._frame and getattr(self._sender, SENT_PACKETS, 0):
-            sent = getattr(self._sender, SENT_TIMESTAMP, None)
-            if sent is not None:
-                self._origin = (sent - self._returned) % 2**32
+        sent = getattr(self._sender, SENT_TIMESTAMP, None)
+        if sent is None or not self._frame or not getattr(self._sender, SENT_PACKETS, 0):
+            return False
+        self._origin = (sent - self._returned) % 2**32
+        return True
 
     def _complain(self, what: str) -> None:
         if not self._complained:
-            log.exception("%s failed; silence is sent (said once a call)", what)
+            log.exception("%s failed; the call goes on (said once a call)", what)
         self._complained = True
 
 

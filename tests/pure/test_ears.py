@@ -38,8 +38,17 @@ class Heard:
         return np.concatenate([chunk.samples for chunk in self.chunks])
 
 
-def hear(arrivals: Iterable[tuple[float, int, int, bytes]], until: float) -> Heard:
-    """Runs ears for `until` seconds; arrivals are (seconds, sequence number, timestamp, payload)."""
+def stand_still(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    loop._jumping.seconds += seconds  # type: ignore[attr-defined]  # tests.virtual
+
+
+def hear(
+    arrivals: Iterable[tuple[float, int, int, bytes]], until: float, stall: tuple[float, float] = (0.0, 0.0)
+) -> Heard:
+    """Runs ears for `until` seconds; arrivals are (seconds, sequence number, timestamp, payload).
+
+    `stall`: when the loop stands still, and for how many seconds.
+    """
     heard = Heard()
 
     async def play() -> None:
@@ -48,6 +57,7 @@ def hear(arrivals: Iterable[tuple[float, int, int, bytes]], until: float) -> Hea
         ears = Ears(receiver, None, heard.chunk)
         assert ears.attach()
         loop = asyncio.get_running_loop()
+        loop.call_at(stall[0], stand_still, loop, stall[1])
         for seconds, sequence, timestamp, payload in arrivals:
             packet = RtpPacket(
                 payload_type=96,
@@ -213,3 +223,13 @@ def test_packets_of_10_and_60_ms_come_out_as_20_ms() -> None:
     heard = hear([(n * 0.01, n, n * 480, ten_ms) for n in range(100)], until=1.0)
     assert len(heard.chunks) == 50
     assert heard.fed == 0
+
+
+def test_after_a_stall_the_socket_is_read_before_a_packet_is_given_up() -> None:
+    """asyncio reads one datagram a round: what came meanwhile is still in the socket when the timers fire."""
+    read = {20: 0.531, **{late: 0.5 + late / 500 for late in range(22, 27)}}
+    arrivals = [
+        (read.get(number, seconds), sequence, timestamp, payload)
+        for number, (seconds, sequence, timestamp, payload) in enumerate(in_time(payloads(babble(1.0))))
+    ]
+    assert hear(arrivals, until=1.0, stall=(0.43, 0.1)).figures["lost"] == 0

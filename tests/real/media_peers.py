@@ -43,6 +43,7 @@ class Answerer:
     pass_through: bool = True
     chunks: list[AudioChunk] = field(default_factory=list)
     packets: list[tuple[int, int, float]] = field(default_factory=list)  # RTP timestamp, ears.at, seconds
+    configurations: set[int] = field(default_factory=set)  # of the Opus packets that came (RFC 6716 §3.1)
 
     async def answer(self, offer_sdp: str) -> str:
         self.pc = RTCPeerConnection(CONFIGURATION)
@@ -80,6 +81,7 @@ class Answerer:
 
     def _note(self, payload: bytes, timestamp: int) -> None:
         self.packets.append((timestamp, self.ears.at, time.perf_counter()))
+        self.configurations.add(payload[0] >> 3)
 
     async def close(self) -> None:
         self._running.cancel()

@@ -37,6 +37,7 @@ OFFER = """async (codec) => {
     await new Promise(resolve => pc.addEventListener('icegatheringstatechange', resolve, {once: true}));
   return pc.localDescription.sdp;
 }"""
+WIDE_BAND = {8, 9, 10, 11, 20, 21, 22, 23}  # RFC 6716, table 2: SILK and CELT
 ANSWER = "sdp => window.pc.setRemoteDescription({type: 'answer', sdp})"
 STATS = """async () => {
   const out = {};
@@ -92,6 +93,7 @@ async def test_chromium_sees_its_camera_and_both_voices_pass(page: Page, codec: 
         assert seen["audio"]["packetsLost"] == 0
         assert np.abs(server.heard()).max() > 1000, "the beeps of its microphone are heard"
         assert server.ears.figures["restarts"] == 0
+        assert server.configurations <= WIDE_BAND, "as was asked for"
 
         keys = server.echo.key_frames
         server.echo.ask_key_frame()

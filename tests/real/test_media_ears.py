@@ -16,6 +16,7 @@ import pytest
 from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
 from server.ears import Ears
 from tests.babble import babble, found
+from tests.real.loss import is_rtp
 from tests.real.media_peers import Answerer, Microphone, at, call
 
 pytestmark = pytest.mark.real
@@ -162,6 +163,44 @@ async def test_the_reports_that_the_sender_gets_tell_the_loss() -> None:
     report = next(each for each in stats.values() if each.type == "remote-inbound-rtp")
     assert report.packetsLost > 5
     assert 0 < report.fractionLost <= 60  # of 256
+
+
+async def test_a_repeated_packet_is_heard_once_and_a_forged_one_never() -> None:
+    """Past aiortc's loops as well: what SRTP does not vouch for is not listened to."""
+    server = Answerer()
+    async with call(server) as call_:
+        agent = server.pc.getTransceivers()[0].receiver.transport.transport._connection
+        forged: list[bytes] = []
+
+        def twice(packet: bytes) -> list[float]:
+            if is_rtp(packet) and len(packet) > 40:
+                for copy in (packet[:-1] + bytes([packet[-1] ^ 1]), packet + bytes(1600), packet[:15]):
+                    forged.append(copy)
+                    agent.data_received(copy, 1)
+            return [0.0, 0.002]
+
+        microphone = Microphone(call_, sequence=65_480)
+        await microphone.say(babble(0.4))
+        call_.path.up = twice
+        await microphone.say(babble(2.0))
+        await at(asyncio.get_running_loop().time() + 0.1)
+        assert call_.client.connectionState == server.pc.connectionState == "connected"
+    assert len(forged) >= 290
+    assert len(server.packets) == 120, "over the wrap of the sequence number too"
+    figures = server.ears.figures
+    assert figures["lost"] == figures["late"] == figures["restarts"] == 0
+
+
+async def test_another_source_takes_the_place_of_the_first() -> None:
+    server = Answerer()
+    async with call(server) as call_:
+        microphone = Microphone(call_)
+        await microphone.say(babble(0.5))
+        call_.audio.sender._ssrc ^= 1
+        await microphone.say(babble(0.5))
+        await at(asyncio.get_running_loop().time() + 0.05)
+    assert len(server.packets) == 50
+    assert server.ears.figures["restarts"] == 1
 
 
 async def test_a_listener_that_fails_does_not_end_the_call() -> None:

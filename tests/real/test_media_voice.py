@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from pipeline.audio import MIC_RATE
 from tests.babble import babble, found
-from tests.real.loss import lossy
+from tests.real.loss import is_rtp, lossy
 from tests.real.media_peers import Answerer, call
 
 pytestmark = pytest.mark.real
@@ -54,6 +55,36 @@ async def test_a_stock_client_hears_what_the_session_says() -> None:
     assert abs(shift) <= 60
     assert alike > 0.9
     assert np.abs(heard[: onset - 1600]).max() < 30
+
+
+async def test_the_sender_is_passed_by_from_the_second_packet_on_and_nobody_sees_a_seam() -> None:
+    """One stream: numbers and timestamps go on, and the sender's reports count what was sent past it."""
+    packets: list[bytes] = []
+
+    def note(packet: bytes) -> list[float]:
+        if is_rtp(packet):
+            packets.append(packet)
+        return [0.0]
+
+    async with call(Answerer()) as call_:
+        call_.path.down = note
+        sent = 0
+        deadline = asyncio.get_running_loop().time() + 10
+        while sent < 75 and asyncio.get_running_loop().time() < deadline:
+            await call_.audio.receiver.track.recv()
+            stats = await call_.client.getStats()
+            report = next((each for each in stats.values() if each.type == "remote-outbound-rtp"), None)
+            sent = report.packetsSent if report else 0
+        own = await call_.server.pc.getSenders()[0].getStats()
+    counted = next(each for each in own.values() if each.type == "outbound-rtp").packetsSent
+    assert 75 <= sent <= counted
+    assert abs(counted - len(packets)) <= 5, "those before `note` was put there"
+    numbers = [int.from_bytes(packet[2:4], "big") for packet in packets]
+    stamps = [int.from_bytes(packet[4:8], "big") for packet in packets]
+    assert {(b - a) % 2**16 for a, b in pairwise(numbers)} == {1}
+    assert {(b - a) % 2**32 % 960 for a, b in pairwise(stamps)} == {0}
+    assert len({packet[8:12] for packet in packets}) == 1
+    assert {packet[1] & 0x7F for packet in packets} == {96}
 
 
 async def test_the_clients_reports_and_rtp_timestamps_agree_with_rtp_at() -> None:

@@ -26,7 +26,7 @@ CALLS = "/v1/realtime/calls"
 SOCKET = "/v1/realtime"
 CLIENT_SECRETS = "/v1/realtime/client_secrets"
 
-PUBLIC = frozenset(("/{path}", "/healthz", "/readyz"))  # as the routes are written
+PUBLIC = frozenset(("/{path}", "/healthz", "/readyz", "/openapi.json"))  # as the routes are written
 ADMIN = ("/metrics", "/v1/viva/admin")  # and what lies below
 # What costs a call, or may become one.
 COUNTED = {(hdrs.METH_POST, CALLS), (hdrs.METH_POST, "/offer"), (hdrs.METH_GET, SOCKET)}

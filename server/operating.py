@@ -10,12 +10,14 @@ from aiohttp import web
 from server import __version__
 from server.engines import STAGES, Engines
 from server.metrics import CONTENT_TYPE
+from server.openapi import document
 from server.workers import Workers
 
 HEALTH = "/healthz"
 READY = "/readyz"
 METRICS = "/metrics"
 ADMIN_CALLS = "/v1/viva/admin/calls"
+OPENAPI = "/openapi.json"
 
 FRESH = {"Cache-Control": "no-store"}
 
@@ -32,6 +34,7 @@ class Operating:
         app.router.add_get(READY, self.ready)
         app.router.add_get(METRICS, self.metrics)
         app.router.add_get(ADMIN_CALLS, self.calls)
+        app.router.add_get(OPENAPI, self.openapi)
 
     async def health(self, request: web.Request) -> web.Response:
         """200 while the process serves, also when it takes no more calls: not a reason to restart it."""
@@ -52,6 +55,9 @@ class Operating:
 
     async def metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._workers.figures(), headers={"Content-Type": CONTENT_TYPE, **FRESH})
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def calls(self, request: web.Request) -> web.Response:
         """What the admin page shows."""

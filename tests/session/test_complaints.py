@@ -1,0 +1,72 @@
+"""What people complain about most in voice agents, one test each. The details are in the files around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import noises
+from pipeline import events as ev
+from tests.room import Room
+from tests.session.agent_voice import FliteVoice
+from tests.session.call import Call, Ears, Mind, Sound, Voice, speech
+from tests.sounds import speech as spoken
+
+QUESTION = "what is a cache"
+REPLY = "A cache keeps what was asked before so that it need not be fetched again and again by everyone."
+BEGUN = "i would put a cache in front of it because"
+REST = "the database is slow"
+
+
+def length_ms(text: str) -> int:
+    return 1000 * len(spoken(text)) // 16_000
+
+
+@pytest.mark.parametrize("pause_ms", [400, 900, 1500])
+@pytest.mark.parametrize("mode", ["chat", "interview"])
+def test_the_agent_does_not_talk_over_a_speaker_who_hesitates(mode: str, pause_ms: int) -> None:
+    rest_at = 500 + length_ms(BEGUN) + pause_ms
+    ears = Ears([[BEGUN, f"{BEGUN} {REST}"]])
+    call = Call(ears, Mind(["I see."]), Voice(), speech(500, BEGUN), speech(rest_at, REST), mode=mode)
+    call.run(rest_at + 8_000)
+    assert call.first_sound_ms() > rest_at + length_ms(REST)
+    assert call.texts() == [("user", f"{BEGUN} {REST}"), ("assistant", "I see.")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cough_does_not_kill_a_reply(seed: int) -> None:
+    cough = Sound(4_000, noises.make("cough", seed, -22))
+    call = Call(Ears([[QUESTION], [""]]), Mind([REPLY]), Voice(), speech(500, QUESTION), cough).run(14_000)
+    assert call.texts() == [("user", QUESTION), ("assistant", REPLY)]
+    assert call.one(ev.ReplyDone).event.status == "completed"
+    assert not call.of(ev.AudioCleared, ev.ItemTruncated)
+
+
+def test_an_echo_does_not_make_the_agent_interrupt_itself() -> None:
+    ears = Ears([[QUESTION] for _ in range(9)])  # whatever is taken for somebody has words that interrupt
+    call = Call(ears, Mind([REPLY, "I see."]), FliteVoice(), room=Room(-12, 120))
+    call.at(300, lambda session: session.reply()).run(12_000)
+    assert call.texts() == [("assistant", REPLY)]
+    assert not call.of(ev.SpeechStarted, ev.AudioCleared, ev.ItemTruncated)
+
+
+@pytest.mark.parametrize("words", ["", "i would put a cache in front of it because", QUESTION])
+def test_every_turn_ends(words: str) -> None:
+    """Nothing understood, left hanging, or complete: each has its answer, or its "I didn't catch that"."""
+    call = Call(Ears([[words]]), Mind([REPLY]), Voice(), speech(500, QUESTION)).run(16_000)
+    ended = 500 + length_ms(QUESTION)
+    assert call.first_sound_ms(ended) - ended <= 8_500
+    assert call.of(ev.FloorChanged)[-1].event.phase == "listening"
+
+
+def test_the_history_holds_no_word_that_nobody_heard() -> None:
+    over_at = 500 + length_ms(QUESTION) + 2_000
+    sounds = speech(500, QUESTION), speech(over_at, "no that is not what i meant")
+    mind = Mind([REPLY, "Sorry."])
+    call = Call(Ears([[QUESTION], ["no that is not what i meant"]]), mind, Voice(), *sounds).run(14_000)
+    cut = call.one(ev.ItemTruncated).event
+    heard = call.session.items[1].text
+    assert heard == cut.text
+    assert REPLY.startswith(heard.strip())
+    assert 0 < len(heard) < len(REPLY) - 20
+    told = [message.text for message in mind.asked[-1] if message.role == "assistant"]
+    assert told == [heard], "and the model is told no more than that"

@@ -1,7 +1,7 @@
 """Who sends a request: a server key, a client secret, a proxy's word, an issuer's token, or just anybody.
 
-On loopback without any of those configured, whoever reaches the port is let in: it is their machine. As soon
-as one is, it is asked for, on loopback too, since that is where a proxy in front connects from.
+On loopback without any of those configured, and without a proxy, whoever reaches the port is let in: it is
+their machine. As soon as one is, it is asked for, on loopback too, where a proxy in front connects from.
 """
 
 from __future__ import annotations
@@ -46,8 +46,16 @@ class TooManyFailures(VivaError):
 
 def is_open(config: Config) -> bool:
     """Whether anybody who reaches the port is let in."""
-    asked = config.keys or config.auth.user_header or config.auth.oidc_issuer
-    return config.auth.open or (not asked and is_loopback(config.server.host))
+    return config.auth.open or (not _asks(config) and _is_for_this_machine(config))
+
+
+def _asks(config: Config) -> bool:
+    return bool(config.keys or config.auth.user_header or config.auth.oidc_issuer)
+
+
+def _is_for_this_machine(config: Config) -> bool:
+    """A proxy in front connects from this machine, and brings others."""
+    return is_loopback(config.server.host) and not config.server.trusted_proxies
 
 
 def refuse_open_door(config: Config) -> None:
@@ -58,11 +66,12 @@ def refuse_open_door(config: Config) -> None:
             f"auth.user_header = {auth.user_header!r}: anybody could send it; say whose word is believed in "
             'server.trusted_proxies, e.g. ["127.0.0.1"]'
         )
-    if not is_open(config) and not (config.keys or auth.user_header or auth.oidc_issuer):
+    if not is_open(config) and not _asks(config):
+        how = "server.trusted_proxies" if is_loopback(host) else f'server.host = "{host}"'
         raise ConfigError(
-            f'server.host = "{host}": other machines could reach it, and nobody would be asked for a key; '
-            "set VIVA_API_KEYS (see .env.example), or let everybody in with --open, or use 127.0.0.1 (from "
-            "elsewhere, tunnel to it: ssh -L 8080:127.0.0.1:8080)"
+            f"{how}: other machines could reach it, and nobody would be asked for a key; "
+            "set VIVA_API_KEYS (see .env.example), or let everybody in with --open, or use 127.0.0.1 alone "
+            "(from elsewhere, tunnel to it: ssh -L 8080:127.0.0.1:8080)"
         )
 
 
@@ -109,9 +118,8 @@ class Auth:
             try:
                 return self.secrets.check(given)
             except SecretRefused as refused:
-                if not (
-                    self.open and refused.code == "invalid_client_secret"
-                ):  # any word does as a key there
+                any_word_does = self.open and refused.code == "invalid_client_secret"
+                if not any_word_does:
                     raise Unauthorized(refused.code, str(refused)) from None
         elif given and self._issuer is not None and given.count(".") == 2:
             try:

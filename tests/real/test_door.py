@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -264,6 +265,14 @@ def test_other_machines_are_let_in_only_if_somebody_said_so(host: str) -> None:
     refuse_open_door(config(auth=AuthSettings(oidc_issuer="https://login.example", oidc_audience="viva")))
 
 
+def test_a_proxy_in_front_of_loopback_brings_others_too() -> None:
+    behind = Config(ServerSettings(trusted_proxies=("127.0.0.1",)), None, None, None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="trusted_proxies: other machines could reach it"):
+        refuse_open_door(behind)
+    refuse_open_door(replace(behind, keys=KEYS))
+    refuse_open_door(replace(behind, auth=AuthSettings(open=True)))
+
+
 # ------------------------------------------------------------------ a session that is fixed
 
 
@@ -317,7 +326,8 @@ async def test_each_client_behind_a_proxy_is_counted_by_itself_and_none_by_its_i
         async with server.http.post(server.url + CALLS, data=b"", headers=headers) as response:
             return response.status
 
-    async with served(door={"limits": limits}, trusted_proxies=("127.0.0.1",)) as server:
+    door = {"limits": limits, "auth": AuthSettings(open=True)}
+    async with served(door=door, trusted_proxies=("127.0.0.1",)) as server:
         assert await status(server, "203.0.113.1") == 400
         assert await status(server, "203.0.113.2") == 400
         assert await status(server, "203.0.113.2") == 429

@@ -19,12 +19,13 @@ says. An `async def` runs on the event loop and must not block it; any other run
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import logging
 import re
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, get_type_hints
 
@@ -38,7 +39,7 @@ from pipeline.settings import Tool, ToolSettings
 
 log = logging.getLogger(__name__)
 
-THREADS = 8  # functions that run at a time, in all calls; one that never returns keeps its thread
+THREADS = 8  # functions on threads at a time, in all calls; one that never returns keeps its thread
 LONGEST_OUTPUT = 32_000  # characters; the model is told when more was cut off
 COMPLAINTS = 3  # about one call's arguments
 EMPTY = inspect.Parameter.empty
@@ -59,7 +60,7 @@ class Toolbox:
         unknown = settings.timeouts_s.keys() - self._functions.keys()
         if unknown:
             raise ConfigError(f"tools.timeouts_s: no tool is named {', '.join(sorted(unknown))}")
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tool")
+        self._room = asyncio.Semaphore(THREADS)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -90,16 +91,14 @@ class Toolbox:
         if inspect.iscoroutinefunction(function.work):
             result = await function.work(**given)
         else:
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._threads, lambda: function.work(**given))
+            await self._room.acquire()
+            result = await _on_thread(
+                lambda: function.work(**given), f"tool {function.tool.name}", self._room.release
+            )
         text = result if isinstance(result, str) else to_json(result, fallback=str).decode()
         if len(text) > LONGEST_OUTPUT:
             text = f"{text[:LONGEST_OUTPUT]}… (cut off: {len(text)} characters)"
         return text
-
-    def close(self) -> None:
-        """Waits for nothing that still runs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 NONE = Toolbox(ToolSettings())  # for a process without any
@@ -128,6 +127,35 @@ class Function:
         """Raises pydantic.ValidationError."""
         given = self._arguments.model_validate_json(arguments or "{}")
         return {name: getattr(given, name) for name in type(given).model_fields}
+
+
+async def _on_thread(work: Callable[[], Any], name: str, ended: Callable[[], None]) -> Any:
+    """What `work` returns, or raises, on a thread of its own: those of a pool are waited for when the process
+    ends, however long a function hangs. `ended` is called on the loop when the thread is over."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: Exception | None) -> None:
+        ended()
+        if done.done():  # nobody waits any more
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result: Any = None
+        failure: Exception | None = None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await done
 
 
 def _function(path: str) -> Callable[..., Any]:

@@ -74,7 +74,6 @@ class Engines:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        self.toolbox.close()
         closing = (engine.chosen.provider.close() for engine in self.stages.values())
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, Exception):

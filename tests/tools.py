@@ -61,6 +61,12 @@ def sleepy() -> str:
     return "awake"
 
 
+def hang() -> str:
+    """Never comes back."""
+    threading.Event().wait()
+    return ""
+
+
 def bare(city: str) -> str:
     return city
 

@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat; what differs elsewh
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -212,13 +213,21 @@ def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return result + [_chat_message(one) for one in said if one.text or one.calls or one.role == "tool"]
 
 
+def _object(call: ToolCall) -> str:
+    """Its arguments. Some servers parse the history, and refuse all of it for what a model once wrote."""
+    try:
+        return call.arguments if isinstance(json.loads(call.arguments), dict) else "{}"
+    except ValueError:
+        return "{}"
+
+
 def _chat_message(message: Message) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
     if not message.calls:
         return {"role": message.role, "content": message.text}
     calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _object(call)}}
         for call in message.calls
     ]
     return {"role": "assistant", "content": message.text or None, "tool_calls": calls}

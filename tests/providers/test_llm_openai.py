@@ -349,3 +349,12 @@ async def test_tools_that_are_wrong_are_no_reason_to_take_them_from_the_next_cal
     vendor.refuses = {}
     assert [piece async for piece in mind.reply(TALK, with_tools())]
     assert "tools" in vendor.requests("chat")[-1].body
+
+
+@pytest.mark.parametrize("written", ["", "{", "[1]", "Rome"])
+async def test_arguments_that_are_no_json_object_do_not_poison_what_follows(vendor, mind, written):
+    call = ToolCall("call_1", "weather", written)
+    history = [*TALK, Message("assistant", "", calls=(call,)), Message("tool", "no", call_id="call_1")]
+    await said(mind, history)
+    sent = (await vendor.request("chat")).body["messages"][2]["tool_calls"][0]
+    assert sent["function"]["arguments"] == "{}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import hypothesis
 import pytest
@@ -14,7 +14,8 @@ from openai.types.realtime import RealtimeClientEvent
 from pipeline.items import Item
 from pipeline.session import Session
 from server.realtime import COMMANDS, Realtime
-from server.realtime_shapes import MAX_TEXT
+from server.realtime_shapes import MAX_TEXT, Plain, Shape
+from server.realtime_shapes import Session as Settings
 from tests import virtual
 from tests.realtime_client import Client, typed, types
 from tests.realtime_events import Json, check_server_event
@@ -26,27 +27,52 @@ def client() -> Client:
     return Client()
 
 
-FIELDS = [
-    *("type session item id role content text item_id previous_item_id audio_end_ms response".split()),
-    *("instructions conversation input output audio turn_detection eagerness metadata".split()),
-    *("silence_duration_ms transcription language".split()),
-    *("voice speed viva mode persona patience greet output_modalities".split()),
-]
-VALUES = "message user input_text audio text semantic_vad server_vad chat de auto root".split()
+KEYS = "type session id item role content text viva mode audio input output".split()
+VALUES = "message user input_text input_audio function_call text semantic_vad chat de auto root none".split()
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 10**6) | st.floats() | st.sampled_from([*VALUES, ""]),
-    lambda deeper: (
-        st.lists(deeper, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), deeper, max_size=4)
-    ),
+    lambda deeper: st.lists(deeper, max_size=3) | st.dictionaries(st.sampled_from(KEYS), deeper, max_size=4),
     max_leaves=10,
 )
 
 
-@hypothesis.settings(max_examples=400, deadline=None, derandomize=True, database=None)
-@given(st.sampled_from(sorted(COMMANDS)), st.dictionaries(st.sampled_from(FIELDS[1:]), anything, max_size=4))
-def test_nothing_that_a_client_sends_is_more_than_its_own_error(command: str, fields: Json) -> None:
+def near(shape: type[Shape]) -> st.SearchStrategy[Json]:
+    """Objects with the fields of a shape: most are right, some are anything."""
+    fields = {name: _near_type(field.annotation) for name, field in shape.model_fields.items()}
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _near_type(kind: Any) -> st.SearchStrategy[Any]:
+    if isinstance(kind, type) and issubclass(kind, Shape):
+        return near(kind)
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    if get_origin(kind) is Literal:
+        return st.sampled_from(parts) | anything
+    if get_origin(kind) is list:
+        return st.lists(_near_type(parts[0]), max_size=2)
+    if get_origin(kind) is Annotated:
+        return _near_type(parts[0])
+    scalars = {int: st.integers(0, 3000), str: st.sampled_from(VALUES), bool: st.booleans()}
+    return st.one_of([scalars.get(kind, anything), *map(_near_type, parts)])
+
+
+commands = st.one_of(
+    [
+        st.tuples(st.just(kind), near(shape or Plain) | st.dictionaries(st.sampled_from(KEYS), anything))
+        for kind, (shape, _) in sorted(COMMANDS.items())
+    ]
+    + [st.tuples(st.just("session.update"), st.fixed_dictionaries({"session": near(Settings)}))]
+)
+
+
+@hypothesis.settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@given(commands)
+def test_nothing_that_a_client_sends_is_more_than_its_own_error(command: tuple[str, Json]) -> None:
+    kind, fields = command
+    fields.pop("type", None)
+
     async def send() -> list[Json]:
-        return Client().send(command, **fields)
+        return Client().send(kind, **fields)
 
     codes = [event["error"]["code"] for event in virtual.run(send()) if event["type"] == "error"]
     assert "internal_error" not in codes

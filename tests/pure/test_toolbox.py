@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +14,10 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.providers import ToolCall
 from pipeline.settings import ToolSettings
-from pipeline.toolbox import LONGEST_OUTPUT, Toolbox
+from pipeline.toolbox import LONGEST_OUTPUT, THREADS, Toolbox
 from tests import tools
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +30,8 @@ def toolbox(*names: str, **settings: Any) -> Toolbox:
 
 
 async def out(name: str, arguments: Any = "", **settings: Any) -> str:
-    box = toolbox(name, **settings)
-    try:
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        return await box.run(ToolCall("call_1", name, text))
-    finally:
-        box.close()
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return await toolbox(name, **settings).run(ToolCall("call_1", name, text))
 
 
 def test_name_docstring_and_types_are_what_the_model_is_told() -> None:
@@ -65,7 +67,33 @@ async def test_a_text_is_told_as_it_is_and_a_coroutine_is_awaited() -> None:
 
 
 async def test_what_does_not_wait_runs_on_a_thread_of_its_own() -> None:
-    assert (await out("where")).startswith("tool_")
+    assert await out("where") == "tool where"
+
+
+async def test_the_words_of_a_value_error_are_told() -> None:
+    assert await out("forecast", {"city": "Atlantis"}) == "Error: there is no city Atlantis"
+
+
+async def test_no_more_threads_than_there_is_room_for_however_many_hang() -> None:
+    box = toolbox("hang", "where", timeout_s=0.05)
+    before = threading.active_count()
+    for _ in range(THREADS + 3):
+        await box.run(ToolCall("call_1", "hang", ""))
+    assert threading.active_count() - before == THREADS
+    assert await box.run(ToolCall("call_2", "where", "")) == "Error: no result within 0.05 s"
+
+
+def test_a_tool_that_hangs_does_not_keep_the_process_alive() -> None:
+    program = (
+        "import asyncio; from pipeline.toolbox import Toolbox; from pipeline.settings import ToolSettings;"
+        "from pipeline.providers import ToolCall;"
+        "box = Toolbox(ToolSettings(functions=('tests.tools:hang',), timeout_s=0.1));"
+        "print(asyncio.run(box.run(ToolCall('1', 'hang', ''))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "Error: no result within 0.1 s"
 
 
 @pytest.mark.parametrize(
@@ -83,10 +111,6 @@ async def test_wrong_arguments_are_told_and_nothing_runs(arguments: Any, complai
     assert output.startswith("Error: the arguments are wrong: ")
     assert complaint in output
     assert not tools.ran
-
-
-async def test_the_words_of_a_value_error_are_told() -> None:
-    assert await out("forecast", {"city": "Atlantis"}) == "Error: there is no city Atlantis"
 
 
 async def test_any_other_failure_is_told_without_its_words() -> None:

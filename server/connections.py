@@ -85,7 +85,8 @@ class Connections:
         """Whether a new one may stay."""
         limits, address = self._limits, connection.address
         most = limits.connections_per_address
-        if most and self._of_address[address] >= most and not is_trusted(address, self._trusted):
+        proxy = is_trusted(connection.peer, self._trusted)
+        if most and self._of_address[address] >= most and not proxy:
             return False
         if len(self._open) >= limits.connections:
             idle = [one for one in self._open.values() if not one.active]
@@ -113,7 +114,8 @@ class _Connection(asyncio.Protocol):
     """aiohttp's protocol for one connection, and when its client last owed us something."""
 
     transport: asyncio.Transport
-    address: str
+    peer: str  # the address at its other end
+    address: str  # the same, as it is counted
 
     def __init__(self, owner: Connections, inner: asyncio.Protocol) -> None:
         self._owner = owner
@@ -148,8 +150,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        peer = transport.get_extra_info("peername")
-        self.address = counted_as(peer[0]) if peer else ""
+        self.peer = (transport.get_extra_info("peername") or ("",))[0]
+        self.address = counted_as(self.peer)
         self._stays = self._owner.made(self)
         if self._stays:
             self._inner.connection_made(transport)

@@ -4,8 +4,7 @@ A grant crosses `server.workers.Workers` as JSON, so that a worker on another ma
 
 A client secret may have a session baked in (`POST /v1/realtime/client_secrets`). What it says is locked: the
 client may leave it out, repeat it or leave it empty, and may not replace it. A session with anything locked
-never echoes its instructions, rubric and tools, and takes nothing from its client but text
-and speech of its user.
+never echoes its instructions, rubric and tools, and takes only text and speech of its user from its client.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Grant:
     @property
     def locked(self) -> bool:
         """Whether anything of the session is fixed."""
-        return any(True for _ in leaves(self.baked))
+        return self.session != "" and any(True for _ in leaves(self.baked))
 
     @property
     def baked(self) -> Json:

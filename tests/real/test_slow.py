@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.door import LimitSettings, TlsSettings
+from server.door import AuthSettings, LimitSettings, TlsSettings
 from server.self_signed import make_certificate
 from tests.real.served import CALLS, Served, served, until
 
@@ -130,6 +130,17 @@ async def test_more_connections_than_one_address_may_have_are_turned_away() -> N
             assert not first.at_eof()
         await until(lambda: len(server.connections) == 0)
         await fine(server)
+
+
+async def test_a_proxy_may_have_more_since_its_clients_are_many() -> None:
+    door = {"limits": LimitSettings(connections_per_address=1), "auth": AuthSettings(open=True)}
+    async with (
+        served(door=door, trusted_proxies=("127.0.0.1",)) as server,
+        connected(server) as (first, _),
+        connected(server),
+    ):
+        await fine(server)
+        assert not first.at_eof()
 
 
 async def test_where_all_connections_are_taken_an_idle_one_makes_room() -> None:

@@ -330,8 +330,8 @@ async def run(calls: int = CALLS) -> dict[str, Any]:
 
 def table(figures: dict[str, Any]) -> str:
     lines = [
-        f"CPU of an audio call, cores, {figures['calls']} calls ('viva': media and codec, 'gate': both;"
-        f" load {figures['load']:.1f})"
+        f"CPU of an audio call, cores, {figures['calls']} calls ('viva' and 'stock': media and codec, 'gate':"
+        f" viva's and the gate; load {figures['load']:.1f})"
     ]
     lines += [f"  {name:40}{value:8.4f}" for name, value in figures["cpu"].items()]
     lines += ["Webcam echo 640x480 at 30, added, cores"]

@@ -34,7 +34,7 @@ def _codes(law: str) -> np.ndarray:
     # From the highest code down: of mu-law's two zeros 0xFF is the one that is sent for silence.
     size, code = np.unique(levels(law)[::-1].astype(np.int32), return_index=True)
     between = (size[1:] + size[:-1]) / 2
-    nearest = np.searchsorted(between, np.arange(-32768, 32768))
+    nearest = np.searchsorted(between, np.arange(-32768, 32768), side="right")  # A-law's silence is positive
     return (255 - code[nearest]).astype(np.uint8)
 
 

@@ -25,6 +25,7 @@ import inspect
 import logging
 import re
 import threading
+import traceback
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, get_type_hints
@@ -81,7 +82,8 @@ class Toolbox:
         except ValueError as error:
             output = f"Error: {error}"
         except Exception as error:
-            log.exception("the tool %s failed", call.name)
+            where = traceback.extract_tb(error.__traceback__)[-1]  # its words may be somebody's
+            log.error("tool %s: %s in %s:%s", call.name, type(error).__name__, where.filename, where.lineno)
             output = f"Error: the tool failed ({type(error).__name__})"
         log.info("tool %s: %.0f ms", call.name, 1000 * (perf_counter() - began))
         return output

@@ -210,7 +210,9 @@ class Realtime:
         items = (
             None
             if given.input is None
-            else tuple(self._input(item, f"response.input.{index}") for index, item in enumerate(given.input))
+            else tuple(
+                self._input(item, f"response.input[{index}]") for index, item in enumerate(given.input)
+            )
         )
         request = Request(response_patch(given), given.metadata, items, given.conversation != "none")
         self._session.reply(request)

@@ -148,10 +148,10 @@ def recording_in(given: GivenItem, format: str, place: str) -> np.ndarray | None
     try:
         pieces = [sound.push(base64.b64decode(part.audio or "", validate=True)) for part in sounds]
     except binascii.Error:
-        raise CallError("invalid_value", "audio is to be base64", f"{place}.content.0.audio") from None
+        raise CallError("invalid_value", "audio is to be base64", f"{place}.content[0].audio") from None
     samples = np.concatenate([*pieces, sound.flush()])
     if not len(samples):
-        raise CallError("invalid_value", "there is no sound in it", f"{place}.content.0.audio")
+        raise CallError("invalid_value", "there is no sound in it", f"{place}.content[0].audio")
     return samples
 
 
@@ -159,7 +159,7 @@ def _said(given: GivenItem, place: str) -> tuple[str, bool]:
     """The words of a message, and whether they were spoken: words of a recording that is not sent again."""
     _needed(given.role, f"{place}.role")
     parts = _needed(given.content, f"{place}.content")
-    texts = [_text(part, f"{place}.content.{index}") for index, part in enumerate(parts)]
+    texts = [_text(part, f"{place}.content[{index}]") for index, part in enumerate(parts)]
     if not "".join(texts).strip():
         raise CallError("empty_text", "a message needs some text", f"{place}.content")
     return "".join(texts), all(part.type.endswith("_audio") for part in parts)

@@ -6,11 +6,10 @@ deep it lies. The words of the errors are OpenAI's. What a field does: docs/prot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.errors import CallError
 
@@ -266,25 +265,23 @@ def parsed(shape: type[Wrong], given: Any, place: str = "") -> Wrong:
         return shape.model_validate(given)
     except ValidationError as error:
         # Of a field with several shapes the complaint that lies deepest is about the one that was meant.
-        detail = max(error.errors(include_url=False), key=lambda one: len(_path(one["loc"], given)))
-        path = ".".join([*filter(None, [place]), *_path(detail["loc"], given)]) or "type"
-        raise _complaint(dict(detail), path[:200]) from None
+        detail = max(error.errors(include_url=False), key=lambda one: len(_path(one, given)))
+        path = ".".join([*filter(None, [place]), *_path(detail, given)]) or "type"
+        raise _complaint(detail, path.replace(".[", "[")[:200]) from None
 
 
-def _path(loc: tuple[int | str, ...], given: Any) -> list[str]:
-    """The keys on the way to a field; pydantic also names the shapes that it tried."""
+def _path(detail: ErrorDetails, given: Any) -> list[str]:
+    """The keys on the way to a field, as far as they were given; pydantic also names the shapes it tried."""
     path: list[str] = []
-    for step, key in enumerate(loc):
+    for key in detail["loc"]:
         in_table = isinstance(given, dict) and key in given
         if in_table or (isinstance(given, list) and isinstance(key, int)):
             given = given[key]
-            path.append(str(key))
-        elif isinstance(given, dict) and step == len(loc) - 1:  # one that is missing
-            path.append(str(key))
-    return path
+            path.append(str(key) if in_table else f"[{key}]")
+    return [*path, str(detail["loc"][-1])] if detail["type"] == "missing" else path
 
 
-def _complaint(detail: Mapping[str, Any], path: str) -> CallError:
+def _complaint(detail: ErrorDetails, path: str) -> CallError:
     kind, context, value = detail["type"], detail.get("ctx") or {}, detail.get("input")
     if kind == "extra_forbidden":
         return CallError("unknown_parameter", f"Unknown parameter: '{path}'.", path)

@@ -113,8 +113,12 @@ async def test_wrong_arguments_are_told_and_nothing_runs(arguments: Any, complai
     assert not tools.ran
 
 
-async def test_any_other_failure_is_told_without_its_words() -> None:
+async def test_of_any_other_failure_only_the_kind_is_told_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     assert await out("look_up", {"word": "broken"}) == "Error: the tool failed (RuntimeError)"
+    assert "RuntimeError in " in caplog.text
+    assert "1234" not in caplog.text
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("look_up", {"word": "endless"}), ("sleepy", "")])

@@ -79,9 +79,9 @@ def test_input_takes_the_place_of_the_history_and_may_refer_to_it() -> None:
     ("given", "code", "param"),
     [
         ({"input": [{"type": "item_reference", "id": "gone"}]}, "item_not_found", "item_id"),
-        ({"input": [{"type": "item_reference"}]}, "missing_required_parameter", "response.input.0.id"),
+        ({"input": [{"type": "item_reference"}]}, "missing_required_parameter", "response.input[0].id"),
         ({"input": [{"type": "message", "role": "user"}]}, "missing_required_parameter", None),
-        ({"tools": [{"type": "mcp", "server_label": "x"}]}, "unsupported_parameter", "response.tools.0"),
+        ({"tools": [{"type": "mcp", "server_label": "x"}]}, "unsupported_parameter", "response.tools[0]"),
         ({"prompt": {"id": "pmpt_1"}}, "unsupported_parameter", "response.prompt"),
         ({"colour": 1}, "unknown_parameter", "response.colour"),
         ({"max_output_tokens": True}, "invalid_type", "response.max_output_tokens"),

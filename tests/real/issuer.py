@@ -1,4 +1,4 @@
-"""A small OpenID Connect issuer on this machine: discovery, keys, tokens; it may change keys and misbehave."""
+"""A small OpenID Connect issuer on this machine: discovery, keys, tokens; it can change and misbehave."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from server.guard import HEADERS
+from tests.realtime_events import check_server_event
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
@@ -134,3 +135,28 @@ def watch_for_trouble(page: Page) -> list[str]:
         ),
     )
     return trouble
+
+
+# Hands on what comes over the events channel of a page's call.
+OVERHEAR = """
+const create = RTCPeerConnection.prototype.createDataChannel;
+RTCPeerConnection.prototype.createDataChannel = function (label, ...more) {
+  const channel = create.call(this, label, ...more);
+  if (label === 'oai-events') channel.addEventListener('message', ({ data }) => window.overheard(data));
+  return channel;
+};
+"""
+
+
+@contextmanager
+def strict_wire(page: Page) -> Iterator[None]:
+    """Every event that the page is sent, over WebRTC or a WebSocket, has to be one that clients expect."""
+    events: list[str | bytes] = []
+    page.expose_function("overheard", lambda event: events.append(event))
+    page.add_init_script(OVERHEAR)
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda event: events.append(event)))
+    yield
+    page.evaluate("0")  # what is on its way comes before the answer to this
+    assert events, "the page heard nothing"
+    for event in events:
+        check_server_event(json.loads(event))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.real.browser import chromium
+from tests.real.browser import chromium, strict_wire
 
 pytestmark = pytest.mark.real
 
@@ -65,7 +65,8 @@ def page(browser: Browser) -> Iterator[Page]:
     one = browser.new_page(viewport={"width": 1280, "height": 800})
     one.set_default_timeout(HAPPENS_WITHIN_MS)
     one.add_init_script(FOLLOW % FOLLOWS_WITHIN_MS)
-    yield one
+    with strict_wire(one):
+        yield one
     one.close()
 
 

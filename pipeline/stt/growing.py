@@ -10,7 +10,8 @@ between two of them: their sound is dropped there, and they are handed on as tex
 what a Pause has to wait for is one decoding of the tail. Nothing is cut inside a word, and nothing before a
 cut is decoded again: no word is lost or doubled there.
 
-A model that gives no word times is cut at pauses alone, where its last answer ended.
+An answer to a Pause that turns out to be a long one stands as it is. Where a model gives no word times, that
+is all there is, and shorter pauses count.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ SPARED = 2  # times as long as the last decoding took, the model is left to othe
 ABOUT_TO_PAUSE_S = 0.06  # of quiet: a Pause may come any moment, and would have to wait
 VOICED_S = 0.2  # of the new sound, before it is worth decoding in the background
 PAUSE_S = 0.2  # where agreed words may be cut apart: longer than any consonant is silent
-LONG_PAUSE_S = 0.25  # where an answer's end may be a cut
+REST_S = 1.0  # after which an answer to a Pause stands
+LONG_PAUSE_S = 0.25  # likewise, where there are no word times to cut by
 PATIENT_S = 10.0  # of open sound without such a pause: then at the quietest moment between two agreed words
 AROUND_MS = 80  # of the boundary by the words' times, in which that moment is looked for
 SAME_MS = 300  # in which two decodings put the same word
@@ -104,6 +106,7 @@ class _Open:
     words: Sequence[Word] = ()  # that make it up, with times since the utterance began
     agreed: int = 0  # of the words
     end: int = 0  # place up to which it heard
+    answered: bool = False  # a Pause, there
 
 
 class _Utterance:
@@ -185,7 +188,7 @@ class _Utterance:
             self._begin(end, owed=True)
 
     def _begin(self, end: int, *, owed: bool) -> None:
-        if not self._timed and self._rests_at(self._open.end):
+        if self._open.answered and self._rests_at(self._open.end):
             self._settle(0, self._open.end)
         self._tried = end
         part = Part(self._recording.sound(end), self._settled, owed)
@@ -215,20 +218,19 @@ class _Utterance:
             return
         self._decoding = None
         self._took_s = asyncio.get_running_loop().time() - began
-        self._weigh(heard, end)
+        self._weigh(heard, end, part.owed)
         if part.owed:
             self._answer()
-        elif self._timed:
-            self._say("partial")
         else:
-            self._settle(0, end)
+            if not self._timed:
+                self._settle(0, end)
             self._say("partial")
         if self._timed:
             self._cut()
 
     # ------------------------------------------------------------------ what is made of it
 
-    def _weigh(self, heard: Heard, end: int) -> None:
+    def _weigh(self, heard: Heard, end: int, owed: bool) -> None:
         """Takes a decoding of what is open in place of the last one."""
         offset_ms = 1000 * self._recording.start // MIC_RATE
         words = [
@@ -241,7 +243,7 @@ class _Utterance:
             if fold(word.text, self._language) != fold(before.text, self._language) or apart_ms > SAME_MS:
                 break
             agreed += 1
-        self._open = _Open(heard.text, words, agreed, end)
+        self._open = _Open(heard.text, words, agreed, end, owed)
         self._language = heard.language or self._language
         if heard.text and not words:
             self._timed = False
@@ -274,17 +276,19 @@ class _Utterance:
             self._settle(number, places[number][1])
 
     def _rests_at(self, place: int) -> bool:
-        """Whether that is in a long pause, with voice behind it."""
-        return any(begin < place <= end for begin, end in self._recording.pauses(LONG_PAUSE_S))
+        """Whether that lies in a pause so long that what was heard before it may stand as it is."""
+        pauses = self._recording.pauses(REST_S if self._timed else LONG_PAUSE_S)
+        return any(begin < place <= end for begin, end in pauses)
 
     def _settle(self, number: int, place: int) -> None:
         """What was heard before `place` changes no more: the first words, or (0) all of it."""
         was, words = self._open, self._open.words
         self._settled = self._joined("".join(word.text for word in words[:number]) or was.text)
-        self._settled_words += words[:number]
+        self._settled_words += words[:number] if number else words
         self._recording.drop(place)
         rest = words[number:] if number else ()
-        self._open = _Open("".join(word.text for word in rest), rest, was.agreed - number, was.end)
+        text = "".join(word.text for word in rest)
+        self._open = _Open(text, rest, was.agreed - number, was.end, was.answered)
 
     # ------------------------------------------------------------------ what is said of it
 

@@ -130,6 +130,15 @@ def test_silence_is_not_decoded_again_while_somebody_thinks() -> None:
     assert len(listener.parts) <= 3, "the words, and the end"
 
 
+def test_an_answer_stands_after_a_rest() -> None:
+    words = timeline([300] * 4, [100, 20, 1500, 20])
+    listener = Listener(words)
+    first, second = finals(heard(listener, [words[1].end + 100]))
+    assert (first.text, second.text) == (text(words[:2]), text(words))
+    assert listener.parts[-1].before.strip() == text(words[:2]), "and is not decoded again"
+    assert [word.text for word in second.words] == [word.text for word in words]
+
+
 def test_a_second_pause_without_sound_costs_no_decoding() -> None:
     listener = Listener(timeline([300, 300], [100, 40]))
     end_ms = listener.words[-1].end + 400

@@ -169,6 +169,33 @@ def test_transcript_outlives_a_drop(fold: Any) -> None:
     assert (back["state"], back["note"]["kind"], back["turns"][-1]["text"]) == ("thinking", "again", "Hi")
 
 
+def test_conversation_that_is_taken_up_again_shows_what_was_missed_and_no_break(fold: Any) -> None:
+    drop = {"type": "page.lost", "fault": {"kind": "dropped"}, "attempt": 1, "waits": True}
+    lost = fold([*EARLIER, drop])
+    assert (lost["state"], lost["waits"]) == ("lost", True)
+    unheard = {"item_id": "i3", "text": " again?"}
+    history = [
+        {"type": f"conversation.item.{step}", "item": one, "previous_item_id": before}
+        for one, before in (
+            (item("i1", "assistant", GREETING), None),
+            (item("i2", "user", "I would."), "i1"),
+            (item("i3", "assistant", "And again?"), "i2"),
+        )
+        for step in ("added", "done")
+    ]
+    again = {"type": "page.connecting", "attempt": 1}, {"type": "page.up", "resumed": True}
+    back = fold([*EARLIER, drop, *again, {"type": "viva.resumed", "unheard": unheard}, *history])
+    assert [turn["id"] for turn in back["turns"]] == ["i1", "i2", "i3"]
+    assert back["turns"][2]["unheard"] == "again?"
+    assert back["caption"]["text"] == "again?"
+    assert back["note"]["kind"] == "again"
+
+
+def test_sound_that_goes_over_a_websocket_is_said_and_stays_said_when_it_comes_back(fold: Any) -> None:
+    socket = {"type": "page.up", "resumed": True, "socket": True}
+    assert "No UDP passes" in fold([socket, {"type": "viva.resumed", "unheard": None}])["note"]["text"]
+
+
 def test_button_without_anything_to_act_on_is_answered_in_plain_words(fold: Any) -> None:
     error = {"type": "error", "error": {"code": "input_audio_buffer_commit_empty", "message": "raw"}}
     assert "Say something first" in fold([error])["note"]["text"]

@@ -1,4 +1,4 @@
-"""Appended sound at the pace of the call: hurried, with credit, in real time; silence for what does not come."""
+"""Appended sound at the pace of the call: hurried, with credit, in real time; silence where none comes."""
 
 from __future__ import annotations
 

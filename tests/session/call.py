@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audio import MIC_CHUNK, MIC_RATE, VOICE_CHUNK, VOICE_RATE, AudioChunk
+from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, VOICE_CHUNK, VOICE_RATE, AudioChunk
 from pipeline.errors import ProviderError
 from pipeline.events import Event
 from pipeline.providers import (
@@ -194,11 +194,13 @@ class Call:
         settings: Settings | None = None,
         toolbox: Toolbox = NONE,
         room: Room | None = None,
+        away_ms: tuple[int, int] = (0, 0),
         **call: Any,
     ) -> None:
         self.ears, self.mind, self.voice = ears, mind, voice
         self.sounds = sounds
         self.toolbox = toolbox
+        self.away_ms = away_ms  # from when to when there is no line: nobody is heard, nobody hears
         self.room = room  # in which what goes out comes back into the microphone
         self.settings = settings or Settings()
         self.call = CallSettings(**{"mode": "chat", "greet": False, **call})
@@ -237,6 +239,8 @@ class Call:
         silence = np.zeros(VOICE_CHUNK, np.int16)
         for index in range(len(microphone) // MIC_CHUNK):
             await asyncio.sleep(began + (index + 1) * 0.02 - loop.time())
+            if self.away_ms[0] <= index * CHUNK_MS < self.away_ms[1]:
+                continue
             start = index * MIC_CHUNK
             heard = microphone[start : start + MIC_CHUNK]
             if self.room is not None:

@@ -168,6 +168,7 @@ export class Call extends EventTarget {
     }
     if (response.status === 201) return response;
     if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS: Number(response.headers.get('Retry-After')) || null });
+    if (response.status === 429) throw new CallError({ kind: 'often', retryAfterS: Number(response.headers.get('Retry-After')) || null });
     if (response.status === 401) throw new CallError({ kind: 'locked' });
     if (response.status === 409) throw new CallError({ kind: 'elsewhere' });
     if (response.status === 410) throw new CallError({ kind: 'over' });

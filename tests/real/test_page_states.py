@@ -321,6 +321,8 @@ def test_sound_that_needs_a_click_asks_for_it_and_takes_any(open_page: Any, targ
     ("fault", "words"),
     [
         ({"kind": "busy", "retryAfterS": 20}, "Every line is taken"),
+        ({"kind": "often", "retryAfterS": 7}, "Too many calls from your network"),
+        ({"kind": "locked"}, "Your log-in has run out"),
         ({"kind": "gone"}, "The server does not answer"),
         ({"kind": "offline"}, "No network"),
         ({"kind": "timeout"}, "No sound gets through"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +22,7 @@ from server.engines import Engines
 from server.guard import Guard
 from server.openapi import PATHS, document
 from server.signaling import MediaWorker
+from tests.real.aside import aside
 from tests.real.served import Served, served
 
 pytestmark = pytest.mark.real
@@ -40,23 +39,8 @@ def as_it_is(context: schemathesis.SerializationContext, value: object) -> bytes
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
-    """In a loop of its own thread: what attacks it waits for each answer."""
-    up, down = threading.Event(), asyncio.Event()
-    found: list[tuple[Served, asyncio.AbstractEventLoop]] = []
-
-    async def serve() -> None:
-        async with served(max_calls=4, door={"limits": LimitSettings(offers_per_minute=0)}) as running:
-            found.append((running, asyncio.get_running_loop()))
-            up.set()
-            await down.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="server")
-    thread.start()
-    assert up.wait(30)
-    (running, loop) = found[0]
-    yield running
-    loop.call_soon_threadsafe(down.set)
-    thread.join(30)
+    with aside(served(max_calls=4, door={"limits": LimitSettings(offers_per_minute=0)})) as running:
+        yield running.thing
 
 
 @SCHEMA.parametrize()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
 import jwt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from pipeline.errors import ConfigError
+from pipeline.settings import CallSettings, Settings
 from server.address import client_address, counted_as, networks
+from server.auth import Auth, Unauthorized
 from server.client_secrets import ClientSecrets, SecretRefused, SessionTooLarge
-from server.door import LimitSettings
+from server.config import Config, ServerSettings
+from server.door import AuthSettings, LimitSettings
 from server.grant import Grant
 from server.guard import Guard
 from server.keys import find_key, parse_keys
@@ -245,3 +252,30 @@ def test_where_only_this_machine_comes_no_other_address_is_a_name() -> None:
     guard.listen_on(8080)
     assert guard.refusal("127.0.0.1:8080", None) is None
     assert guard.refusal("192.0.2.7:8080", None)
+
+
+# ------------------------------------------------------------------ any header at all
+
+HEADER = st.text(st.characters(codec="latin-1") | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF))
+BEARER = st.builds("{}{}{}".format, st.sampled_from(["Bearer ", "bearer ek_", "ek_", ""]), HEADER, HEADER)
+
+
+@given(BEARER, HEADER, HEADER)
+@settings(deadline=None)
+def test_any_header_at_all_opens_nothing_and_breaks_nothing(
+    bearer: str, protocol: str, forwarded: str
+) -> None:
+    config = Config(
+        ServerSettings(trusted_proxies=("127.0.0.1",)),
+        CallSettings(),
+        Settings(),
+        None,
+        auth=AuthSettings(user_header="X-User"),
+        limits=LimitSettings(failures_per_minute=10_000),
+        keys=parse_keys("", f"school={KEY}", "user"),
+    )
+    headers = CIMultiDict(
+        {"Authorization": bearer, "Sec-WebSocket-Protocol": protocol, "X-Forwarded-For": forwarded}
+    )
+    with pytest.raises(Unauthorized):
+        asyncio.run(Auth(config).grant(CIMultiDictProxy(headers), "127.0.0.1"))

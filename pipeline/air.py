@@ -218,7 +218,7 @@ class Air:
         if answer.audible or not item.spoken:  # else the mind has said nothing yet, and has to note nothing
             self._remember(answer)
         elif answer.items:
-            answer.items[0].steps = tuple(reply.steps)
+            answer.items[0].steps = reply.steps
         self._done(answer, "incomplete", "cancelled", reason)
         if answer.audible:
             self._emit(ev.AudioCleared(answer.response_id))
@@ -254,7 +254,7 @@ class Air:
         """What the mind will want to know again."""
         if answer.items:
             answer.items[0].note = answer.reply.note or self._dialogue.last_note()
-            answer.items[0].steps = tuple(answer.reply.steps)
+            answer.items[0].steps = answer.reply.steps
 
     def _done(self, answer: Answer, said: Status, status: ev.ReplyStatus, reason: str | None) -> None:
         """`said`: what becomes of the words. A call that is not whole is never carried out."""

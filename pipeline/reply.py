@@ -36,6 +36,7 @@ from pipeline.visemes import shapes_of
 
 CHARACTERS_PER_S = 14.5  # how fast voices speak that do not mark their words, until the phrase is whole
 VOICE_WITHIN_S = 20.0  # a piece of sound; a plug-in's own time-out comes first and says more
+BROKEN_OFF = "Interrupted: it may have been done, or not."  # what a tool said that was not waited for
 PHRASES = 64  # phrases that may wait for the voice; more than a reply of 300 tokens has
 
 log = logging.getLogger(__name__)
@@ -103,11 +104,12 @@ class Reply:
         self._room = asyncio.Event()
         self.playout = Playout(on_room=self._room.set, silent=text_only)
         self.released = asyncio.Event()  # by its owner: now it may have effects beyond its own words
-        self.acted = False  # and it has had some: the server's tools ran
+        self.acted = False  # and it has had some: tools ran
         self.speaks = False  # there are words of it
         self.thought = False  # the mind has said it all
         self.calls: list[Calling] = []
-        self.steps: list[Message] = []  # the server's tools that it used, and what came out
+        self._worked: list[Message] = []
+        self._working: tuple[ToolCall, ...] = ()
         self.cut_short: CutShort | None = None
         self.note: Mapping[str, Any] | None = None
         self.failures: list[ProviderError] = []
@@ -127,6 +129,14 @@ class Reply:
         self._cutter = Sentences(language)
         self._phrases: asyncio.Queue[str | None] = asyncio.Queue(PHRASES)
         self._phrase_count = 0
+
+    @property
+    def steps(self) -> tuple[Message, ...]:
+        """The server's tools that it used, and what came out so far."""
+        if not self._working:
+            return tuple(self._worked)
+        broken_off = [Message("tool", BROKEN_OFF, call_id=call.id) for call in self._working]
+        return (*self._worked, Message("assistant", "", calls=self._working), *broken_off)
 
     @property
     def usage(self) -> Usage:
@@ -169,7 +179,7 @@ class Reply:
         if isinstance(piece, Working):
             await self._finish_phrase()
             await self.released.wait()
-            self.acted = True
+            self.acted, self._working = True, piece.calls
             return await self._slow(stream, bounded=False)  # tools have time-outs of their own
         if isinstance(piece, Worked):
             return await self._slow(stream)
@@ -215,7 +225,8 @@ class Reply:
             case CutShort():
                 self.cut_short = piece
             case Worked():
-                self.steps += piece.messages
+                self._worked += piece.messages
+                self._working = ()
             case ToolCall():
                 await self._call(piece)
             case Token():

@@ -15,6 +15,8 @@ from pipeline.toolbox import Toolbox
 class Working:
     """Tools are about to run: they do as soon as the next piece is asked for, and not before."""
 
+    calls: tuple[ToolCall, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Worked:
@@ -29,29 +31,30 @@ MindStream = AsyncIterator[Piece | Working | Worked]
 async def thinking(
     mind: Mind, messages: Sequence[Message], options: ReplyOptions, toolbox: Toolbox
 ) -> MindStream:
-    """The mind's reply. Calls of the server's tools are carried out in it, calls of the client's passed on;
-    where both are wanted, the client's outputs will continue it. Raises ProviderError."""
+    """The mind's reply. Calls of the client's tools are passed on, all others carried out in it: also one of a
+    function that nobody has, with an error. Where both are wanted, the client's outputs will continue it.
+    Raises ProviderError."""
     theirs = {tool.name for tool in options.tools}  # by the same name, the client's take precedence
     own = {tool.name: tool for tool in toolbox.tools if tool.name not in theirs}
     options = replace(options, tools=(*options.tools, *own.values()))
     messages = list(messages)
-    for rounds_left in range(toolbox.rounds if own else 0, -1, -1):
+    for rounds_left in range(toolbox.rounds, -1, -1):
         calls: dict[str, ToolCall] = {}
         said, handed_on = "", False
         async with aclosing(mind.reply(messages, options)) as stream:  # type: ignore[type-var]
             async for piece in stream:
-                if isinstance(piece, ToolCall) and piece.name in own and rounds_left:
+                if isinstance(piece, ToolCall) and piece.name not in theirs:
                     before = calls[piece.id].arguments if piece.id in calls else ""
                     calls[piece.id] = replace(piece, arguments=before + piece.arguments)
                     continue
                 said += piece.text if isinstance(piece, Token) else piece if isinstance(piece, str) else ""
                 handed_on = handed_on or isinstance(piece, ToolCall)
                 yield piece
-        if not calls:
+        if not calls or not rounds_left:
             return
-        yield Working()
-        outputs = await asyncio.gather(*(toolbox.run(call) for call in calls.values()))
         asked = tuple(calls.values())
+        yield Working(asked)
+        outputs = await asyncio.gather(*(toolbox.run(call) for call in asked))
         answers = [
             Message("tool", output, call_id=call.id) for call, output in zip(asked, outputs, strict=True)
         ]

@@ -69,7 +69,9 @@ class Toolbox:
 
     async def run(self, call: ToolCall) -> str:
         """What the model is told came out of it. Never raises: what goes wrong is told as well."""
-        function = self._functions[call.name]
+        function = self._functions.get(call.name)
+        if function is None:
+            return f"Error: there is no function {call.name!r}"
         timeout_s = self._settings.timeouts_s.get(call.name, self._settings.timeout_s)
         began = perf_counter()
         try:

@@ -376,4 +376,21 @@ def test_breaking_into_a_tool_ends_it_and_what_was_begun_is_known() -> None:
     line.run(12_000)
     assert line.wire.of("response.done")[0]["response"]["status"] == "cancelled"
     assert line.texts()[-1] == ("assistant", "Go on.")
+    (told,) = [message.text for message in line.mind.asked[-1] if message.role == "tool"]
+    assert told == "Interrupted: it may have been done, or not."
     assert len(line.tasks) == 2
+
+
+def test_a_function_that_nobody_has_is_answered_with_an_error() -> None:
+    line = asked(calling("book_a_flight", "{}"), "I cannot.").run(8000)
+    assert line.mind.asked[-1][-1].text == "Error: there is no function 'book_a_flight'"
+    assert line.texts()[-1] == ("assistant", "I cannot.")
+    assert not line.wire.of("response.function_call_arguments.done")
+
+
+def test_what_a_tool_did_before_anything_was_heard_is_not_forgotten() -> None:
+    line = asked(own("slow"), "Well.", toolbox=box("look_up"))
+    line.send(END + 1500, "response.cancel").send(END + 1600, "response.create").run(9000)
+    roles = [message.role for message in line.mind.asked[-1][1:]]
+    assert roles[:3] == ["user", "assistant", "tool"]
+    assert line.texts()[-1] == ("assistant", "Well.")

@@ -100,9 +100,10 @@ def test_what_is_settled_never_changes(spoken, seed) -> None:
         assert after.before.startswith(before.before)
 
 
-def test_an_answer_without_word_times_is_taken_back_when_the_pause_was_short() -> None:
+@pytest.mark.parametrize("timed", [True, False], ids=["word times", "no word times"])
+def test_an_answer_is_taken_back_when_the_pause_was_short(timed: bool) -> None:
     words = timeline([300] * 4, [100, 20, 160, 20])
-    listener = Listener(words, timed=False)
+    listener = Listener(words, timed=timed)
     first, second = finals(heard(listener, [words[1].end + 100]))
     assert (first.text, second.text) == (text(words[:2]), text(words))
     assert listener.parts[-1].before == "", "it is decoded as one"
@@ -137,6 +138,13 @@ def test_an_answer_stands_after_a_rest() -> None:
     assert (first.text, second.text) == (text(words[:2]), text(words))
     assert listener.parts[-1].before.strip() == text(words[:2]), "and is not decoded again"
     assert [word.text for word in second.words] == [word.text for word in words]
+
+
+def test_what_was_only_decoded_ahead_does_not_stand_after_a_rest() -> None:
+    listener = Listener(timeline([220, 220, 220, 220, 300], [20, 20, 20, 20, 1500]))
+    transcripts = heard(listener)
+    assert "x" in transcripts[0].text, "misheard when the last of them had just been said"
+    assert finals(transcripts)[0].text == text(listener.words)
 
 
 def test_a_second_pause_without_sound_costs_no_decoding() -> None:

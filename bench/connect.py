@@ -8,7 +8,6 @@ open as on a second visit, and ends when the page shows that the server is there
 from __future__ import annotations
 
 import asyncio
-import shutil
 import statistics
 import time
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from playwright.async_api import Browser, async_playwright
 
 from bench.answerer import ZERO, Answerer
-from tests.real.browser import chromium_arguments
+from tests.real.browser import chromium_arguments, chromium_path
 
 WARM_UP = 2  # of each; what is made once and kept is not counted
 
@@ -32,6 +31,7 @@ new MutationObserver(() => stamp(document.body?.dataset.state)).observe(
 for (const [name, of] of [['setLocalDescription', 'local'], ['setRemoteDescription', 'remote']]) {
   const real = RTCPeerConnection.prototype[name];
   RTCPeerConnection.prototype[name] = async function (...given) {
+    window.peer = this;
     stamp(of);
     await real.apply(this, given);
     stamp(`${of} done`);
@@ -59,12 +59,11 @@ STAGES = ("connecting", "local", "local done", "offer", "answer", "remote done",
 
 async def run(count: int = 20) -> dict[str, Any]:
     async with Answerer(ZERO, VIVA_LIMITS__OFFERS_PER_MINUTE="0") as server, async_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        browser = await playwright.chromium.launch(executable_path=path, args=chromium_arguments())
+        browser = await playwright.chromium.launch(executable_path=chromium_path(), args=chromium_arguments())
         try:
             offer = await _offer(browser, server.url)
             return {
-                "offer to answer": await _answers(server.url, offer, count),
+                "offer to answer": await _answers(server, offer, count),
                 "click to call": await _clicks(browser, server.url, count),
             }
         finally:
@@ -72,19 +71,20 @@ async def run(count: int = 20) -> dict[str, Any]:
 
 
 async def _offer(browser: Browser, url: str) -> str:
-    """What the page would send."""
+    """What the page sends."""
     page = await browser.new_page()
-    sent = asyncio.get_running_loop().create_future()
-    page.on("request", lambda request: request.method == "POST" and sent.set_result(request.post_data))
+    await page.add_init_script(WATCH)
     await _begin(page, url)
-    offer = await sent
+    await page.wait_for_function(UP)
+    offer = await page.evaluate("peer.localDescription.sdp")
     await page.close()
     return str(offer)
 
 
-async def _answers(url: str, offer: str, count: int) -> dict[str, Any]:
-    """The same offer again and again; each call is hung up before the next."""
-    took = []
+async def _answers(server: Answerer, offer: str, count: int) -> dict[str, Any]:
+    """The same offer again and again; each call is hung up before the next. And the CPU time of a whole call
+    that is, which says what there is to wait for on a machine that does nothing else."""
+    took, url, cpu_s = [], server.url, server.cpu_s()
     async with aiohttp.ClientSession() as http:
         for _ in range(WARM_UP + count):
             began = time.monotonic()
@@ -96,7 +96,8 @@ async def _answers(url: str, offer: str, count: int) -> dict[str, Any]:
                 took.append(1000 * (time.monotonic() - began))
             async with http.delete(url + response.headers["Location"]):
                 pass
-    return _figures(took[WARM_UP:])
+    cpu_ms = 1000 * (server.cpu_s() - cpu_s) / len(took)
+    return {**_figures(took[WARM_UP:]), "cpu_ms": round(cpu_ms, 1)}
 
 
 async def _clicks(browser: Browser, url: str, count: int) -> dict[str, Any]:

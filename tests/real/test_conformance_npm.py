@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, TimeoutError, async_playwright
 
 from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
-from tests.real.browser import chromium_arguments
+from tests.real.browser import chromium_arguments, chromium_path
 from tests.real.npm_bundle import NPM, bundle
 from tests.real.site import site
 from tests.real.started import Started, started
@@ -74,8 +73,7 @@ async def server(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        one = await playwright.chromium.launch(executable_path=path, args=chromium_arguments())
+        one = await playwright.chromium.launch(executable_path=chromium_path(), args=chromium_arguments())
         yield one
         await one.close()
 

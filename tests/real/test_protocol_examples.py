@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 import wave
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ from playwright.async_api import Browser, async_playwright
 
 from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
 from tests.protocol_document import examples
-from tests.real.browser import chromium_arguments
+from tests.real.browser import chromium_arguments, chromium_path
 from tests.real.npm_bundle import bundle
 from tests.real.site import site
 from tests.real.started import Started, started
@@ -86,8 +85,7 @@ def here(code: str, server: Started) -> str:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        one = await playwright.chromium.launch(executable_path=path, args=chromium_arguments())
+        one = await playwright.chromium.launch(executable_path=chromium_path(), args=chromium_arguments())
         yield one
         await one.close()
 

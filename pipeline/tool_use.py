@@ -31,8 +31,8 @@ MindStream = AsyncIterator[Piece | Working | Worked]
 async def thinking(
     mind: Mind, messages: Sequence[Message], options: ReplyOptions, toolbox: Toolbox
 ) -> MindStream:
-    """The mind's reply. Calls of the client's tools are passed on, all others carried out in it: also one of a
-    function that nobody has, with an error. Where both are wanted, the client's outputs will continue it.
+    """The mind's reply. Calls of the client's tools are passed on, all others carried out in it, also one of
+    a function that nobody has: with an error. Where both are wanted, the client's outputs will continue it.
     Raises ProviderError."""
     theirs = {tool.name for tool in options.tools}  # by the same name, the client's take precedence
     own = {tool.name: tool for tool in toolbox.tools if tool.name not in theirs}

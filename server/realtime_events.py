@@ -111,7 +111,6 @@ class Teller:
             "type": "server_error",
             "code": "transcription_failed",
             "message": event.message,
-            "param": None,
         }
         self.emit(
             "conversation.item.input_audio_transcription.failed",

@@ -81,7 +81,7 @@ class Whisper:
     def row(self, samples: np.ndarray, language: str, hints: str, before: str, *, detect: bool) -> Row:
         """With a prompt of the hints, and of what was said before the newest that fits."""
         if detect:
-            return Row(samples, language, detect=True)
+            return Row(samples[: WINDOW_S * MIC_RATE], language, detect=True)
         tokenizer = self._tokenizer(language)
         named = tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2] if hints else []
         said = tokenizer.encode(f" {before.strip()}") if before else []
@@ -90,21 +90,21 @@ class Whisper:
 
     def run(self, rows: Sequence[Row]) -> list[Heard]:
         """What was said in each. They go with each other."""
-        pieces = [(row, at, piece) for row in rows for at, piece in _windows(row.samples)]
+        pieces = [
+            (number, at, piece) for number, row in enumerate(rows) for at, piece in _windows(row.samples)
+        ]
         features = [self._model.feature_extractor(piece.astype(np.float32) / 32768) for _, _, piece in pieces]
         short = max(each.shape[-1] for each in features) <= self._window_s * FRAMES_PER_S
         frames = (self._window_s if short else WINDOW_S) * FRAMES_PER_S
         encoded = self._model.encode(np.stack([pad_or_trim(each, frames) for each in features]))
         if rows[0].detect:
             return [Heard("", language=each) for each in self._detected(rows, encoded)]
-        tokenizer = self._tokenizer(rows[0].language)
-        prompts = [
-            self._model.get_prompt(tokenizer, list(row.prompt), without_timestamps=True)
-            for row, _, _ in pieces
-        ]
+        language = rows[0].language
+        tokenizer = self._tokenizer(language)
+        prompts = [list(rows[number].prompt) for number, _, _ in pieces]
         results = self._model.model.generate(
             encoded,
-            prompts,
+            [self._model.get_prompt(tokenizer, prompt, without_timestamps=True) for prompt in prompts],
             beam_size=self._beam_size,
             max_length=self._model.max_length,
             return_scores=True,
@@ -114,20 +114,20 @@ class Whisper:
         tokens = [[each for each in result.sequences_ids[0] if each < tokenizer.eot] for result in results]
         lengths = [min(each.shape[-1], frames) for each in features]
         alignments = self._model.find_alignment(tokenizer, tokens, encoded, lengths)
-        words: dict[int, list[Word]] = {id(row): [] for row in rows}
-        for (row, at, piece), said, result, alignment in zip(
+        words: list[list[Word]] = [[] for _ in rows]
+        for (number, at, piece), said, result, alignment in zip(
             pieces, tokens, results, alignments, strict=True
         ):
             length = len(result.sequences_ids[0])
             likely = (
                 result.scores[0] * length / (length + 1)
             )  # the end's token is in the score, not in the ids
-            if is_made_up(tokenizer.decode(said), row.language, result.no_speech_prob, likely):
+            if is_made_up(tokenizer.decode(said), language, result.no_speech_prob, likely):
                 continue
-            found = without_circles(_words(alignment, at, len(piece)), row.language)
+            found = without_circles(_words(alignment, at, len(piece)), language)
             if not goes_in_circles("".join(word.text for word in found)):
-                words[id(row)] += found
-        return [Heard("".join(word.text for word in each), tuple(each)) for each in words.values()]
+                words[number] += found
+        return [Heard("".join(word.text for word in each), tuple(each)) for each in words]
 
     def _detected(self, rows: Sequence[Row], encoded: Any) -> list[str]:
         """The language expected, unless the model is sure of another."""

@@ -54,6 +54,8 @@ def check_server_event(event: Json) -> None:
     model = models()[kind]  # a KeyError: a type that does not exist
     _whole(model.model_validate(event, strict=True), kind)
     _traps(event)
+    if kind.endswith("input_audio_transcription.failed"):
+        assert None not in event["error"].values(), "@openai/agents-realtime takes no null here"
     if "session" in event and "viva" in event["session"]:
         own_settings().check(event["session"]["viva"])
 

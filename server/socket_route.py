@@ -36,10 +36,6 @@ class AcceptedSocket(Socket):
         self.response.headers["Location"] = f"/v1/realtime/calls/{call_id}"
         await self.response.prepare(self._request)
 
-    @property
-    def close_code(self) -> int | None:
-        return self.response.close_code
-
     async def receive(self) -> str | None:
         asked = False
         while True:

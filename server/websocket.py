@@ -139,8 +139,6 @@ class SocketLine:
                 if self._socket.hung_up:
                     self._call.hang_up("the client hung up")
                 self.close("the other side closed the connection")
-                if self._socket.close_code == NORMAL:  # a browser that leaves the page says 1001
-                    self._call.hang_up("hung up")
                 return
             self._take(text)
             await asyncio.sleep(flow.spend(len(text), self._clock()))

@@ -82,10 +82,6 @@ class Carried:
 class Socket(Protocol):
     """A WebSocket on its way through a front: texts both ways."""
 
-    @property
-    def close_code(self) -> int | None:
-        """What the other side said goodbye with, once `receive` gave None."""
-
     hung_up: bool  # its client closed it, and is not merely gone
 
     async def accept(self, call_id: str) -> None:

@@ -214,6 +214,7 @@ export class App {
   #lost(fault) {
     const attempt = this.model.link === 'up' ? 1 : this.model.attempt + 1;
     if (['over', 'elsewhere'].includes(fault.kind)) resume.forget();
+    if (fault.kind === 'over' && !this.model.turns.length) { this.home(); return; }      // the page came back too late
     if (NO_UDP.includes(fault.kind) && !this.bySocket) { this.bySocket = true; this.#dial(attempt); return; }
     const waits = Boolean(resume.token());
     const again = !['rejected', 'locked', 'offline', 'elsewhere'].includes(fault.kind) && (waits || attempt <= RETRIES);

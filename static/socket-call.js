@@ -6,7 +6,7 @@ import { CallError } from './call.js';
 
 const OPEN_MS = 8000;
 const WATCH_MS = 500;
-const PIECE = 4800;                               // samples a message of the player at most, so that a cut is quick
+const PIECE = 960;                                // samples in one message to the player, which counts what it has taken
 const STUCK = 128 * 1024;                         // bytes of our own sound that do not leave: 2 s
 const RATE = 24;                                  // samples in a ms
 const LINE_ONLY = 4000;                           // a close code that hangs up nothing

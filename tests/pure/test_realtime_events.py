@@ -7,6 +7,8 @@ from typing import Any
 import pydantic
 import pytest
 
+from pipeline import events as ev
+from server.realtime_events import Teller
 from tests.realtime_events import check_server_event
 
 ITEM = {
@@ -66,3 +68,11 @@ def test_good_event_passes(event: dict[str, Any]) -> None:
 def test_event_with_a_field_too_many_too_few_or_of_another_kind_does_not(event: dict[str, Any]) -> None:
     with pytest.raises((AssertionError, pydantic.ValidationError, KeyError)):
         check_server_event(event)
+
+
+def test_words_that_will_not_come_are_told_in_a_shape_that_all_clients_read() -> None:
+    told: list[dict[str, Any]] = []
+    Teller(told.append).tell(ev.TranscriptionFailed("item_1", "the recogniser is gone"))
+    (event,) = told
+    check_server_event(event)
+    assert event["error"]["message"] == "the recogniser is gone"

@@ -127,6 +127,14 @@ def test_says_what_it_lacks(tmp_path: Path) -> None:
     assert lacks("small") is None
 
 
+def test_a_model_for_english_knows_no_other_language() -> None:
+    small, english = (
+        plugin("stt", "faster_whisper").FasterWhisper(FasterWhisperSettings(model=name))
+        for name in ("small", "small.en")
+    )
+    assert (small.knows("de"), english.knows("de"), english.knows("en")) == (True, False, True)
+
+
 async def test_with_an_unknown_name_says_which_there_are() -> None:
     own = FasterWhisperSettings(model="smal")
     ears = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))

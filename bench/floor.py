@@ -111,9 +111,9 @@ def _count_tokens(line: Line, total: CutOffs) -> None:
     gone = {seen.event.item_id for seen in line.of(ev.ItemDeleted)}
     total.tokens += sum(line.tokens.values())
     for seen in line.of(ev.ReplyDone):
-        item = seen.event.item
-        if item is not None and item.id not in gone and item.text:
-            total.used += line.tokens.get(item.text.split()[0], 0)
+        for item in seen.event.items:
+            if item.id not in gone and item.text:
+                total.used += line.tokens.get(item.text.split()[0], 0)
 
 
 # ------------------------------------------------------------ over a reply

@@ -155,8 +155,14 @@ def _media(of: Figures) -> Iterator[Row]:
 
 
 def _ears(of: Figures) -> Iterator[Row]:
+    losses = of["losses"]
+    shares = ", ".join(
+        f"{share} {row['errors']} of {row['words']} wrong ({row['percent']:.1f} %)"
+        for share, row in losses.items()
+    )
+    yield "words through the jitter buffer, by packets lost, embedded recogniser", shares, "none lost at 1 %"
     for voice, own in of.items():
-        if not isinstance(own, dict):
+        if "final" not in own:
             continue
         final, full = own["final"], own["full"]
         yield (

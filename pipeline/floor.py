@@ -113,9 +113,7 @@ class Floor:
         call = self._call()
         if call != old:
             self.answering.unprepare()
-        if call.mode != old.mode:
-            self._idle = self._new_idle()
-        if call.turn_detection.idle_ms != old.turn_detection.idle_ms:
+        if (call.mode, call.turn_detection.idle_ms) != (old.mode, old.turn_detection.idle_ms):
             self._idle = self._new_idle()
         self.turns.manual = call.turn_detection.kind == "none"
         self.hearing.keep(self._settings.turns.longest_utterance_s if self.turns.manual else None)
@@ -148,9 +146,10 @@ class Floor:
     def _mind_the_silence(self) -> None:
         """Nobody speaks: a nudge, at most two. Not where a client decides when to answer."""
         phase = self.turns.phase
+        busy = phase is not Phase.LISTENING or bool(self.air.asides)
         if phase in (Phase.HEARING, Phase.PAUSED):
             self._idle.person_spoke()
-        elif phase is not Phase.LISTENING or self.turns.thinking or not self._call().answers_by_itself:
+        elif busy or self.turns.thinking or not self._call().answers_by_itself:
             self._idle.floor_taken()
         elif self._dialogue.items and self._idle.due(self.hearing.now_ms):
             self.handle(turns.ReplyAsked())

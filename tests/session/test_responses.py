@@ -209,6 +209,13 @@ def test_speaking_does_not_end_what_is_said_beside_the_conversation() -> None:
     assert {event["response"]["status"] for event in call.wire.of("response.done")} == {"completed"}
 
 
+def test_nobody_is_nudged_while_they_listen_to_something() -> None:
+    call = line("Hello.", " ".join([LONG] * 5))
+    call.send(100, "response.create").send(2000, "response.create", response={"conversation": "none"})
+    call.run(26_000)
+    assert [role for role, _ in call.texts()] == ["assistant"]
+
+
 def test_it_is_cancelled_by_its_id_and_by_silence() -> None:
     call = line(LONG, LONG)
 

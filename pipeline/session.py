@@ -101,7 +101,8 @@ class Session:
 
     def _emit(self, event: ev.Event) -> None:
         if isinstance(event, ev.TurnMeasured):
-            log.info("turn %s", json.dumps({"session": self.id, "item": event.item_id, **event.figures}))
+            turn = {"session": self.id, "item": event.item_id, **event.figures}
+            log.info("turn %s", json.dumps(turn), extra={"turn": turn})
         for listener in (self._observe, self._listener):
             if listener is None:
                 continue

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.make_cert:
             return make_cert(given.make_cert, given.name)
         config = configure(given)
-        log_to_stderr(config.server.log_level)
+        log_to_stderr(config.server.log_level, config.server.log_format)
         if given.check:
             logging.getLogger().setLevel(logging.WARNING)  # its own lines say it all
             from server.check import check

@@ -29,6 +29,7 @@ from server.allowance import use_up
 from server.door import LimitSettings
 from server.grant import OPEN, Grant
 from server.line import Line
+from server.logs import about
 from server.realtime import Realtime
 from server.workers import BadOffer, NotResumed
 
@@ -121,11 +122,11 @@ class Call:
                 task.cancel()
             await asyncio.wait(tasks)
             self.session.attach(None)
-            log.info("%s over: %s", self.id, self._why or "cancelled")
+            log.info("over: %s", self._why or "cancelled")
 
     def _session_over(self, session: asyncio.Task[None]) -> None:
         if not session.cancelled() and session.exception() is not None:
-            log.error("the session of %s failed", self.id, exc_info=session.exception())
+            log.error("the session failed", exc_info=session.exception())
         self.hang_up("the session ended")
 
     async def _use_up_allowance(self) -> None:
@@ -144,7 +145,8 @@ class Call:
             if one is not self._line:
                 one.close("another one was asked for")
         self._entered[line] = epoch
-        task = asyncio.create_task(self._until_over(line), name=f"line {self.id}")
+        with about(self.id):
+            task = asyncio.create_task(self._until_over(line), name=f"line {self.id}")
         self._lines[line] = task
 
     async def _until_over(self, line: Line) -> None:
@@ -152,7 +154,7 @@ class Call:
         try:
             why = await line.run()
         except Exception:
-            log.exception("a line of %s failed", self.id)
+            log.exception("a line failed")
         finally:
             del self._lines[line], self._entered[line]
             self._line_over(line, why)
@@ -168,7 +170,7 @@ class Call:
             self.hang_up(why)  # the first line, and it never connected
 
     def _park(self, why: str) -> None:
-        log.info("%s parked: %s", self.id, why)
+        log.info("parked: %s", why)
         self.session.park()
         loop = asyncio.get_running_loop()
         self._parked = loop.call_later(self._resume_within_s, self.hang_up, f"{why}, and nobody came back")

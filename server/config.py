@@ -61,6 +61,7 @@ class ServerSettings(Section):
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     worker: str = Field("local", pattern=r"^[a-z0-9]{1,32}$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field("text", pattern="^(text|json)$")
 
 
 class FileAndEnvironment(BaseSettings):

@@ -19,6 +19,7 @@ from server.engines import Engines
 from server.grant import Grant
 from server.ice import Ice
 from server.line import Line
+from server.logs import about
 from server.metrics import Metrics
 from server.offer import check_offer
 from server.peer import Peer
@@ -190,8 +191,9 @@ class MediaWorker:
         silence_ms = config.pipeline.turns.silence_fed_after_ms
         peer = Peer(call, config.server, self._ice, silence_after_ms=silence_ms)
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                answer = await peer.answer(offer)
+            with about(call.id):
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    answer = await peer.answer(offer)
         except TimeoutError:
             raise BadOffer("no_answer", "no answer could be made in time") from None
         return peer, answer
@@ -215,13 +217,14 @@ class MediaWorker:
         return call
 
     def _begin(self, call: Call, line: Line) -> None:
-        task = asyncio.create_task(call.run(line), name=call.id)
+        with about(call.id):
+            task = asyncio.create_task(call.run(line), name=call.id)
+            task.add_done_callback(lambda done: self._ended(call.id, done))
+            by = call.grant.key or call.grant.by
+            log.info("placed by %s, %d now", by, len(self._calls) + 1)
         self._calls[call.id], self._tasks[call.id] = call, task
         self._began[call.id] = time.monotonic()
         self._metrics.placed(line.kind)
-        task.add_done_callback(lambda done: self._ended(call.id, done))
-        by = call.grant.key or call.grant.by
-        log.info("%s placed by %s, %d now", call.id, by, len(self._calls))
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
         self._shares.give_back(self._calls[call_id].grant)
@@ -229,7 +232,7 @@ class MediaWorker:
         self._metrics.ended(time.monotonic() - self._began.pop(call_id))
         self._ended_lately.append(call_id)
         if not task.cancelled() and task.exception() is not None:
-            log.error("%s failed", call_id, exc_info=task.exception())
+            log.error("the call failed", exc_info=task.exception())
         self._note_idle()
 
     def _note_idle(self) -> None:

@@ -14,7 +14,10 @@ from pydantic import SecretStr
 from pipeline.errors import ProviderError
 from pipeline.llm import openai as plugin
 from pipeline.providers import CutShort, Message, ReplyOptions, Token, ToolCall, Usage
-from pipeline.settings import LlmSettings, NamedTool, OpenAILlmSettings, Secrets, Settings, Tool
+from pipeline.settings import LlmSettings, NamedTool, OpenAILlmSettings, Secrets, Settings, Tool, ToolSettings
+from pipeline.tool_use import thinking
+from pipeline.toolbox import Toolbox
+from tests import tools
 from tests.vendors.openai_server import Behaviour, OpenAIServer
 
 OPTIONS = ReplyOptions(language="en", mode="chat", temperature=0.7, max_tokens=99)
@@ -358,3 +361,24 @@ async def test_arguments_that_are_no_json_object_do_not_poison_what_follows(vend
     await said(mind, history)
     sent = (await vendor.request("chat")).body["messages"][2]["tool_calls"][0]
     assert sent["function"]["arguments"] == "{}"
+
+
+async def test_a_tool_of_the_servers_own_runs_between_two_requests_of_one_reply(vendor, mind):
+    tools.ran.clear()
+
+    def calls(body: dict[str, Any]) -> list[tuple[str, str]]:
+        answered = body["messages"][-1]["role"] == "tool"
+        return [] if answered else [("forecast", '{"city": "Rome"}'), ("look_up", '{"word": "cache"}')]
+
+    vendor.reply = lambda body: "Sunny." if body["messages"][-1]["role"] == "tool" else "Let me see."
+    vendor.calls = calls
+    box = Toolbox(ToolSettings(functions=("tests.tools:forecast", "tests.tools:look_up")))
+    pieces = [piece async for piece in thinking(mind, TALK, OPTIONS, box)]
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Token)) == "Let me see.Sunny."
+    assert sorted(name for name, _ in tools.ran) == ["forecast", "look_up"]
+    first, second = (request.body for request in vendor.requests("chat"))
+    assert {tool["function"]["name"] for tool in first["tools"]} == {"forecast", "look_up"}
+    asked, *outputs = second["messages"][-3:]
+    assert asked["content"] == "Let me see."
+    assert [call["id"] for call in asked["tool_calls"]] == [output["tool_call_id"] for output in outputs]
+    assert outputs[1]["content"] == "cache is a word"

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from pipeline.audio import MIC_RATE
-from tests.real.browser import chromium, watch_for_trouble
+from tests.real.browser import chromium, strict_wire, watch_for_trouble
 from tests.sounds import silence, speech
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +109,14 @@ def transcript(page: Page) -> list[tuple[str, str]]:
     return [(who, " ".join(text.split())) for who, text in turns]
 
 
+@contextmanager
+def checked(browser: Browser) -> Iterator[Page]:
+    """A page that is sent only what clients expect."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    with strict_wire(page):
+        yield page
+
+
 def levels(page: Page) -> np.ndarray:
     """Rows of ms, own level, their level."""
     return np.array(page.evaluate("window.probe.levels"))
@@ -126,8 +134,7 @@ def test_a_person_talks_is_answered_and_can_break_in(tmp_path: Path) -> None:
     said, interruption = speech(SAID), speech(INTERRUPTION)
     # An interviewer waits up to 1.6 s and then talks for five and more: the interruption falls inside that.
     sound = np.concatenate([silence(GREETING_MS), said, silence(4_500), interruption, silence(15_000)])
-    with server() as address, chromium(microphone(tmp_path, sound)) as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+    with server() as address, chromium(microphone(tmp_path, sound)) as browser, checked(browser) as page:
         trouble = watch_for_trouble(page)
         page.add_init_script(PROBE)
         start(page, address, "interview", camera=True)

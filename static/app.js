@@ -187,7 +187,7 @@ export class App {
       await call.open();
     } catch (error) {
       if (this.call === call) this.#lost(error.fault ?? { kind: 'rejected', message: error.message });
-      call.close();
+      if (goesOn) call.abandon(); else call.close();
     }
   }
 

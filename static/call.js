@@ -84,9 +84,9 @@ export class Call extends EventTarget {
     if (!CANDIDATE.test(sdp)) throw new CallError({ kind: 'offline' });
     const response = await this.#post(sdp);
     const answer = await response.text();
-    if (!CANDIDATE.test(answer)) { this.#hangUp(response.headers.get('Location')); throw new CallError({ kind: 'offline' }); }
-    if (this.over) { this.#hangUp(response.headers.get('Location')); return; }
     this.location = response.headers.get('Location');
+    if (this.over) { if (this.hungUp || !this.waited) this.#hangUp(this.location); return; }
+    if (!CANDIDATE.test(answer)) throw new CallError({ kind: 'offline' });
     this.noUdp = setTimeout(() => this.#lose({ kind: 'timeout' }), UDP_MS);
     await this.peer.setRemoteDescription({ type: 'answer', sdp: answer });
     this.watch = setInterval(() => this.#look(), WATCH_MS);
@@ -109,9 +109,10 @@ export class Call extends EventTarget {
     return true;
   }
 
-  /** Hangs up. Nothing is told any more. */
+  /** Hangs up, also where only the line was over. Nothing is told any more. */
   close() {
-    if (!this.over) this.#hangUp(this.location);
+    if (!this.hungUp) this.#hangUp(this.location);
+    this.hungUp = true;
     this.abandon();
   }
 

@@ -41,6 +41,7 @@ window.RTCPeerConnection = class extends Real {
   constructor(given) { super({ ...given, iceTransportPolicy: 'relay' }); }
 };
 """
+NO_CALL = "fetch('/healthz').then((one) => one.json()).then(({calls}) => calls === 0)"
 LOUD = "(who) => Number(document.body.style.getPropertyValue(`--${who}-level`)) > 0.3"
 
 
@@ -89,7 +90,7 @@ def test_a_page_loaded_again_goes_on_with_its_conversation_and_hanging_up_ends_i
         assert page.inner_text("#turns .said").split()[0] == first_word
         assert not trouble
         page.click("#leave")
-        page.wait_for_function("fetch('/healthz').then((one) => one.json()).then(({calls}) => calls === 0)")
+        page.wait_for_function(NO_CALL)
         page.reload()
         reach(page, "start")
 
@@ -111,7 +112,7 @@ def test_without_any_way_for_webrtc_the_page_talks_over_a_websocket_and_says_so(
         page.reload()
         expect(page.locator("#turns li").nth(1)).to_contain_text("We were cut off", timeout=HAPPENS_WITHIN_MS)
         page.click("#leave")
-        page.wait_for_function("fetch('/healthz').then((one) => one.json()).then(({calls}) => calls === 0)")
+        page.wait_for_function(NO_CALL)
     assert not trouble
 
 
@@ -176,6 +177,11 @@ def test_a_network_that_was_cut_is_come_back_over_as_soon_as_it_passes_again(
             took_s = time.monotonic() - passes
             expect(page.locator("#turns .unheard")).not_to_be_empty()
             expect(page.locator("#turns li").last).to_contain_text("We were cut off")
+            server.rules(CUT)
+            reach(page, "lost")
+            page.click("#notice [data-action=leave]")
+            server.rules("delete table inet cut")
+            page.wait_for_function(NO_CALL)
             assert took_s < RESUMED_WITHIN_S, f"{took_s:.2f} s"
             print(f"resumed {took_s:.2f} s after packets could pass")
 

@@ -2,7 +2,7 @@
 
     webrtcvad     ....######....            costs little, takes noise for voice
     Onset             ^                     duck, by webrtcvad alone
-    Silero        ....~~~~######~~~~        runs while webrtcvad says voice, and while open
+    Silero        ....~~~~######~~~~        runs while webrtcvad says voice, and while open (not in pauses)
     Opened                 ^  at ^(dated back), pre-roll in front of it
     energy        .....########.....        inside what Silero calls speech: the first and the last
     silence_ms                 0123..       voiced sample, to a few ms

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aioice import ice
-from aiortc import RTCPeerConnection
+from aiortc import RTCIceTransport, RTCPeerConnection
 
 
 def set_consent(failures: int, interval_s: float) -> None:
@@ -21,12 +21,17 @@ def set_consent(failures: int, interval_s: float) -> None:
     ice.CONSENT_INTERVAL = interval_s  # type: ignore[assignment]
 
 
-def begin_nothing_after_close(pc: RTCPeerConnection) -> None:
-    """To be called when all transports of `pc` are there, before setLocalDescription."""
+def ice_transports(pc: RTCPeerConnection) -> set[RTCIceTransport]:
+    """One, where all is bundled."""
     channels = [transceiver.receiver.transport for transceiver in pc.getTransceivers()]
     if pc.sctp is not None:
         channels.append(pc.sctp.transport)
-    for transport in {channel.transport for channel in channels}:
+    return {channel.transport for channel in channels}
+
+
+def begin_nothing_after_close(pc: RTCPeerConnection) -> None:
+    """To be called when all transports of `pc` are there, before setLocalDescription."""
+    for transport in ice_transports(pc):
         transport.start = _unless_closed(pc, transport.start)  # type: ignore[method-assign]
         agent = transport._connection
         agent.query_consent = _unless_closed(pc, agent.query_consent)  # type: ignore[method-assign]

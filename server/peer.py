@@ -14,6 +14,7 @@ from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from pipeline import events as ev
 from server.call import Call
 from server.config import ServerSettings
+from server.datagrams import let_in_what_fits
 from server.ears import Ears, ask_for_wide_band, prefer_opus
 from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
 from server.ending import begin_nothing_after_close
@@ -102,6 +103,7 @@ class Peer:
             waiting = 2 * self._call.limits.event_bytes + WAITING_BEHIND
             bound_reassembly(pc.sctp, waiting, lambda: self.close("the client sent a message without an end"))
         begin_nothing_after_close(pc)
+        let_in_what_fits(pc)
         self._ice.prepare(pc)
         with _blaming_the_offer():
             await pc.setLocalDescription(await pc.createAnswer())

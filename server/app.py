@@ -126,7 +126,10 @@ class Routes:
         grant, resume = granted(request), resume_token(request)
         if not resume:
             self._auth.secrets.redeem(grant)
-        await self._workers.talk(socket, "", grant.to_json(), resume)
+        try:
+            await self._workers.talk(socket, "", grant.to_json(), resume)
+        except NotResumed as late:
+            await socket.refuse(late)
         return socket.response
 
     async def _place(self, request: web.Request, sdp: str, session: str = "", resume: str = "") -> Placed:

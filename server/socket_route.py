@@ -7,11 +7,12 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
-from server.workers import Socket
+from server.workers import NotResumed, Socket
 
 PROTOCOL = "realtime"
 RESUME = "viva-resume."  # before a token, among the sub-protocols: a browser can send nothing else
 CLOSE_WITHIN_S = 2.0
+REFUSED = {"conversation_elsewhere": 4409, "conversation_over": 4410}  # close codes, for want of a status
 GOODBYE = (0, 1000)  # closed without a code, as browsers do, or normally; a page that goes away says 1001
 SOUND = 16  # times the bytes that another event may have: sound in base64, a minute of it in one
 
@@ -59,6 +60,11 @@ class AcceptedSocket(Socket):
 
     async def send(self, text: str) -> None:
         await self.response.send_str(text)
+
+    async def refuse(self, late: NotResumed) -> None:
+        """Of a request that was turned down a browser's page learns nothing, not even the status."""
+        await self.response.prepare(self._request)
+        await self.close(REFUSED[late.code], str(late))
 
     async def close(self, code: int, reason: str) -> None:
         try:

@@ -9,6 +9,7 @@ const WATCH_MS = 500;
 const PIECE = 960;                                // samples in one message to the player, which counts what it has taken
 const STUCK = 128 * 1024;                         // bytes of our own sound that do not leave: 2 s
 const RATE = 24;                                  // samples in a ms
+const REFUSED = { 4409: 'elsewhere', 4410: 'over' };     // close codes: the conversation cannot be taken up again
 const LINE_ONLY = 4000;                           // a close code that hangs up nothing
 const NO_CLOCK = { getSynchronizationSources: () => [] };      // mouth shapes come by the sound alone
 
@@ -45,7 +46,7 @@ export class SocketCall extends EventTarget {
       socket.addEventListener('open', opened);
       socket.addEventListener('close', () => failed(new CallError({ kind: 'gone', offline: !navigator.onLine })));
     });
-    socket.addEventListener('close', () => this.#lose({ kind: 'dropped' }));
+    socket.addEventListener('close', ({ code }) => this.#lose({ kind: REFUSED[code] ?? 'dropped' }));
     await this.useMicrophone(this.microphone);
     this.#tell('voice', { stream: this.loudspeaker.stream, receiver: NO_CLOCK });
     this.showCamera(this.camera);

@@ -1,7 +1,7 @@
 """What may reach a call's DTLS and SRTP: datagrams that can be such.
 
-aioice hands on whatever arrives at its port, from anybody. aiortc 1.16 looks at the first two bytes, and libsrtp
-at all, without asking whether they are there, or too many: a stranger's empty datagram ends a call.
+aioice hands on whatever arrives at its port, from anybody. aiortc 1.16 looks at the first two bytes, and
+libsrtp at all, without asking whether they are there, or too many: an empty datagram ends a call.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from server.offer import MAX_BYTES
 from server.operating import Operating
 from server.socket_route import AcceptedSocket, resume_token
 from server.turn import ice_servers
-from server.workers import Placed, Workers
+from server.workers import NotResumed, Placed, Workers
 
 BODY_BYTES = 2 * MAX_BYTES  # an offer and a session object
 BODY_WITHIN_S = 10.0

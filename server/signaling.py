@@ -61,7 +61,6 @@ class MediaWorker:
             if resume:
                 call, epoch = self._parked(resume, given)
                 peer, answer = await self._answer(call, offer)
-                call.check(epoch)
                 call.carry(peer, epoch)
                 return Placed(call.id, answer)
             with self._new_place(given):

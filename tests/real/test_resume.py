@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from aiohttp import WSCloseCode, WSServerHandshakeError
+from aiohttp import WSCloseCode
 
 from server.socket_route import RESUME
 from tests.real.served import CALLS, Caller, Served, caller, served, until

@@ -35,6 +35,7 @@ from server.workers import BadOffer, NotResumed
 
 log = logging.getLogger(__name__)
 
+RELOADED = 1 / 6  # of the time it is parked belongs to it alone; then a new call may have its place
 CLOSE_WITHIN_S = 3.0  # a line that was told to
 
 
@@ -79,6 +80,7 @@ class Call:
         self._resumable = False  # the client has been told a token
         self._welcoming: asyncio.Task[None] | None = None
         self._parked: asyncio.TimerHandle | None = None
+        self._parked_s = 0.0  # since when, on the loop's clock
         self._last_words: ev.Ended | None = None
         self._said_goodbye = asyncio.Event()
         self._over = asyncio.Event()
@@ -173,7 +175,16 @@ class Call:
         log.info("parked: %s", why)
         self.session.park()
         loop = asyncio.get_running_loop()
+        self._parked_s = loop.time()
         self._parked = loop.call_later(self._resume_within_s, self.hang_up, f"{why}, and nobody came back")
+
+    @property
+    def waited_s(self) -> float:
+        """How long it has been parked; 0: it is not, or was only just, as for a page that is loaded again."""
+        if self._parked is None or self._over.is_set():
+            return 0.0
+        waited_s = asyncio.get_running_loop().time() - self._parked_s
+        return waited_s if waited_s > RELOADED * self._resume_within_s else 0.0
 
     # ------------------------------------------------------- resuming
 

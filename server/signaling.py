@@ -177,13 +177,21 @@ class MediaWorker:
         load = self.load()
         if load.draining:
             raise Full("the server is stopping", retry_s)
-        if load.calls >= load.max_calls:
+        if load.calls >= load.max_calls and not self._give_up_longest_parked():
             raise Full(f"all {load.max_calls} lines are busy", retry_s)
 
     def _socket_line(self, call: Call, socket: Socket) -> SocketLine:
         config = self._config
         silence_ms = config.pipeline.turns.silence_fed_after_ms
         return SocketLine(call, socket, config.server, silence_after_ms=silence_ms)
+
+    def _give_up_longest_parked(self) -> bool:
+        """Somebody is here, and somebody else may not come back."""
+        call = max(self._calls.values(), key=lambda one: one.waited_s, default=None)
+        if call is None or not call.waited_s:
+            return False
+        call.hang_up("its place was needed")
+        return True
 
     async def _answer(self, call: Call, offer: str) -> tuple[Peer, str]:
         config = self._config

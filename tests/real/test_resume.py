@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import WSCloseCode
 
+from server.door import LimitSettings
 from server.socket_route import RESUME
 from tests.real.served import CALLS, Caller, Served, caller, served, until
 from tests.real.talker import Talker, talker
@@ -209,6 +210,30 @@ async def test_a_full_server_has_a_place_for_who_comes_back() -> None:
         vanish(one)
         async with resumed(server, token) as again:
             await again.until("viva.resumed")
+
+
+async def test_who_is_away_for_long_makes_room_for_somebody_who_is_there() -> None:
+    door = {"limits": LimitSettings(offers_per_minute=0)}
+    async with served(max_calls=1, resume_within_s=3, door=door) as server:
+        async with caller(server) as one:
+            token = await token_of(one)
+        await until(lambda: one.pc.connectionState == "closed")
+        began = time.monotonic()
+        other = Caller(server)
+        offer = (await other.offer()).encode()
+
+        async def status() -> int:
+            headers = {"Content-Type": "application/sdp"}
+            async with server.http.post(server.url + CALLS, data=offer, headers=headers) as response:
+                return response.status
+
+        assert await status() == 503, "a page that is only loaded again keeps its place"
+        async with asyncio.timeout(2):
+            while await status() == 503:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert 0.3 < time.monotonic() - began < 2.5
+        assert await refusal(server, token) == (410, "conversation_over")
+        await other.close()
 
 
 async def test_a_line_that_cannot_be_made_leaves_the_one_that_is_there() -> None:

@@ -24,7 +24,7 @@ const LAST_WORD_LIMIT_MS = 30_000;
 const NOTE_MS = 9000;
 const NO_UDP = ['timeout', 'offline'];            // WebRTC found no way; pages may have one
 const RETRIES = 5;
-const KNOCK_MS = 300;                             // between two knocks at a server that cannot be reached
+const KNOCK_MS = 200;                             // between two knocks at a server that cannot be reached
 const retryMs = (attempt) => (attempt === 1 ? 150 : 1000 * 2 ** (attempt - 2)) * (0.75 + 0.5 * Math.random());   // jitter: not all clients at once
 const $ = (id) => document.getElementById(id);
 

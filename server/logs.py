@@ -76,5 +76,5 @@ def log_to_stderr(level: str, form: str = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(OneObject() if form == "json" else OneLine())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    for chatty in ("aioice", "aiortc", "aiohttp.access", "httpx", "openai", "faster_whisper"):
+    for chatty in ("aioice", "aiortc", "aiohttp.access", "httpx", "httpx2", "openai", "faster_whisper"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

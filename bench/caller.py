@@ -18,8 +18,8 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from pipeline.audio import MIC_RATE, VOICE_CHUNK, VOICE_RATE, AudioChunk, Resampler
-from server.ears import Ears, prefer_opus
-from server.voicetrack import VoiceTrack
+from server.media.ears import Ears, prefer_opus
+from server.media.voicetrack import VoiceTrack
 
 AUDIBLE = 32768 * 10 ** (-45 / 20)
 

@@ -21,8 +21,8 @@ from pipeline.audio import MIC_RATE, VOICE_CHUNK, VOICE_RATE, AudioChunk, Resamp
 from pipeline.providers import Pause, Recognizer
 from pipeline.settings import Settings
 from pipeline.stt import pocketsphinx
-from server.jitter import Arrived, JitterBuffer, Lost
-from server.opus import CLOCK_RATE, opus_decoder, opus_encoder, packet_samples
+from server.media.jitter import Arrived, JitterBuffer, Lost
+from server.media.opus import CLOCK_RATE, opus_decoder, opus_encoder, packet_samples
 from tests.sounds import chunks, mixed, noise, padded, speech
 
 LINES = (  # share of packets lost; noise in dBFS, 0: none

@@ -32,8 +32,8 @@ from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 
 from bench.phrases import flite, silence
 from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
-from server.ears import RECEIVERS_BUFFER, our_codecs
-from server.opus import opus_encoder
+from server.media.ears import RECEIVERS_BUFFER, our_codecs
+from server.media.opus import opus_encoder
 
 CALLS = 10
 WINDOW_S = 4.0  # in which CPU time is counted

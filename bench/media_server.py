@@ -30,9 +30,9 @@ from pipeline.audio import MIC_RATE, VOICE_RATE, AudioChunk, Resampler
 from pipeline.gate import Gate
 from pipeline.settings import GateSettings
 from pipeline.silero import SileroModel, SileroStream
-from server.ears import Ears, ask_for_wide_band, prefer_opus
-from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
-from server.voicetrack import VoiceTrack
+from server.media.ears import Ears, ask_for_wide_band, prefer_opus
+from server.media.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
+from server.media.voicetrack import VoiceTrack
 
 SAID = "I would start with a simple design and measure it before adding a cache, and then I would look again."
 UTTERANCE_OVER_MS = 700

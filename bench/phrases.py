@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.audio import MIC_RATE, VOICE_CHUNK, VOICE_RATE, Resampler
-from server.opus import opus_decoder, opus_encoder
+from server.media.opus import opus_decoder, opus_encoder
 
 WINDOW = MIC_RATE * 5 // 1000
 SHORT = 20  # windows, 100 ms: a sound of less, with a pause of more behind it, is not yet the word

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from server.check import check
 
             return asyncio.run(check(config))
-        from server.auth import refuse_open_door
+        from server.access.auth import refuse_open_door
 
         refuse_open_door(config)
         return asyncio.run(serve(config))
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_cert(folder: Path, names: Sequence[str]) -> int:
     """Writes a certificate and says how it is used. Raises ConfigError."""
-    from server.self_signed import make_certificate
+    from server.access.self_signed import make_certificate
 
     certificate, key = make_certificate(folder, names)
     print(f"{certificate} and {key} are written; in config.toml:")
@@ -102,10 +102,10 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     """Serves until SIGTERM or SIGINT; then lets calls end, at most `drain_s` long, or until a second one.
 
     `engines`: instead of what the configuration names."""
+    from server.access.guard import Guard
+    from server.access.listening import Listening
     from server.app import application
     from server.engines import STAGES, WORDS, Engines
-    from server.guard import Guard
-    from server.listening import Listening
     from server.signaling import MediaWorker
 
     engines = engines or Engines(config.pipeline)
@@ -145,8 +145,8 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
 
 def _door(config: Config) -> str:
     """Who is let in, in a line; "" where that is this machine alone."""
-    from server.address import is_loopback
-    from server.auth import is_open
+    from server.access.address import is_loopback
+    from server.access.auth import is_open
 
     if is_open(config):
         return "" if is_loopback(config.server.host) else "anybody who reaches it is let in (auth.open)"

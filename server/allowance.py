@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from pipeline.session import Session
-from server.door import LimitSettings
-from server.realtime import Realtime
+from server.access.door import LimitSettings
+from server.wire.realtime import Realtime
 
 ASKED_EVERY_S = 0.25  # whether the person has come to the end of a sentence
 FAREWELL_WITHIN_S = 20.0  # for that, and for the farewell; then the call ends without

@@ -7,11 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
-from server.admission import NotAllowed
-from server.auth import TooManyFailures, Unauthorized
-from server.client_secrets import SecretRefused, SessionTooLarge
-from server.guard import Guard, Handler
-from server.oidc import IssuerUnreachable
+from server.access.admission import NotAllowed
+from server.access.auth import TooManyFailures, Unauthorized
+from server.access.client_secrets import SecretRefused, SessionTooLarge
+from server.access.guard import Guard, Handler
+from server.access.oidc import IssuerUnreachable
 from server.workers import BadOffer, Full, NotResumed, TooMany
 
 log = logging.getLogger(__name__)

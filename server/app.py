@@ -14,19 +14,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline.errors import VivaError
 from server.about import about
-from server.address import networks
-from server.admission import CALLS, CLIENT_SECRETS, CONNECTIONS, SOCKET, admit, granted
+from server.access.address import networks
+from server.access.admission import CALLS, CLIENT_SECRETS, CONNECTIONS, SOCKET, admit, granted
+from server.access.auth import Auth
+from server.access.connections import Connections
+from server.access.guard import Guard
 from server.answers import Refused, refuse_in_json
-from server.auth import Auth
 from server.config import Config
-from server.connections import Connections
 from server.engines import Engines
-from server.guard import Guard
 from server.issuing import issue
-from server.offer import MAX_BYTES
 from server.operating import Operating
 from server.socket_route import AcceptedSocket, resume_token
-from server.turn import ice_servers
+from server.transport.offer import MAX_BYTES
+from server.transport.turn import ice_servers
 from server.workers import NotResumed, Placed, Workers
 
 BODY_BYTES = 2 * MAX_BYTES  # an offer and a session object

@@ -25,12 +25,12 @@ from pipeline.audio import AudioChunk
 from pipeline.errors import CallError
 from pipeline.items import new_id
 from pipeline.session import Session
+from server.access.door import LimitSettings
+from server.access.grant import OPEN, Grant
 from server.allowance import use_up
-from server.door import LimitSettings
-from server.grant import OPEN, Grant
 from server.line import Line
 from server.logs import about
-from server.realtime import Realtime
+from server.wire.realtime import Realtime
 from server.workers import BadOffer, NotResumed
 
 log = logging.getLogger(__name__)
@@ -294,5 +294,5 @@ class Call:
 
     @property
     def output_format(self) -> str:
-        """Of the sound in events, as `server.sound_formats` names it."""
+        """Of the sound in events, as `wire.sound_formats` names it."""
         return self._wire.formats.output

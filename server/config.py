@@ -34,10 +34,10 @@ from pipeline.settings import (
     TtsSettings,
     TurnSettings,
 )
-from server.address import networks
-from server.door import AuthSettings, LimitSettings, TlsSettings
-from server.keys import ServerKey, parse_keys
-from server.network import IceSettings
+from server.access.address import networks
+from server.access.door import AuthSettings, LimitSettings, TlsSettings
+from server.access.keys import ServerKey, parse_keys
+from server.transport.network import IceSettings
 
 PREFIX = "VIVA_"
 DEFAULT_PATH = Path("config.toml")

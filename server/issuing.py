@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from pipeline.errors import CallError
 from pipeline.items import new_id
-from server.client_secrets import LONGEST_S, SHORTEST_S, ClientSecrets
+from server.access.client_secrets import LONGEST_S, SHORTEST_S, ClientSecrets
+from server.access.grant import Grant
 from server.config import Config
-from server.grant import Grant
-from server.realtime_session import session_out, settings_patch
-from server.sound_formats import SoundFormats
+from server.wire.realtime_session import session_out, settings_patch
+from server.wire.sound_formats import SoundFormats
 from server.workers import BadOffer
 
 Json = dict[str, Any]

@@ -22,7 +22,7 @@ class Line(Protocol):
         """One event of the protocol, in order. Never waits: a client that does not read is cut off."""
 
     def append(self, event: dict[str, Any], format: str) -> None:
-        """`input_audio_buffer.append`, in a format of `server.sound_formats`. Raises CallError."""
+        """`input_audio_buffer.append`, in a format of `wire.sound_formats`. Raises CallError."""
 
     def show_mouth(self, shapes: ev.Shapes) -> None:
         """Mouth shapes, if the client has a channel for them; late ones are worth nothing."""

@@ -23,7 +23,7 @@ FRESH = {"Cache-Control": "no-store"}
 
 
 class Operating:
-    """The handlers. `server.admission` lets everybody ask after health, and admins the rest."""
+    """The handlers. `access.admission` lets everybody ask after health, and admins the rest."""
 
     def __init__(self, engines: Engines, workers: Workers) -> None:
         self._engines = engines

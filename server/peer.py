@@ -12,18 +12,18 @@ from typing import Any
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from pipeline import events as ev
+from server.access.limits import Flow
 from server.call import Call
 from server.config import ServerSettings
-from server.datagrams import let_in_what_fits
-from server.ears import Ears, ask_for_wide_band, prefer_opus
-from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
-from server.ending import begin_nothing_after_close
-from server.ice import Ice, reachable
-from server.limits import Flow
-from server.offer import offers_data_channel
-from server.realtime import by_the_track
-from server.reassembly import bound_reassembly
-from server.voicetrack import VoiceTrack
+from server.media.ears import Ears, ask_for_wide_band, prefer_opus
+from server.media.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
+from server.media.voicetrack import VoiceTrack
+from server.transport.datagrams import let_in_what_fits
+from server.transport.ending import begin_nothing_after_close
+from server.transport.ice import Ice, reachable
+from server.transport.offer import offers_data_channel
+from server.transport.reassembly import bound_reassembly
+from server.wire.realtime import by_the_track
 from server.workers import BadOffer
 
 log = logging.getLogger(__name__)

@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.session import Session
+from server.access.grant import Grant
+from server.access.shares import Shares
 from server.call import Call
 from server.config import Config
-from server.ending import set_consent
 from server.engines import Engines
-from server.grant import Grant
-from server.ice import Ice
 from server.line import Line
 from server.logs import about
 from server.metrics import Metrics
-from server.offer import check_offer
 from server.peer import Peer
-from server.shares import Shares
+from server.transport.ending import set_consent
+from server.transport.ice import Ice
+from server.transport.offer import check_offer
 from server.websocket import SocketLine
 from server.workers import BadOffer, Carried, Full, Load, NotResumed, Placed, Socket, TooMany
 

@@ -24,11 +24,11 @@ from pipeline import events as ev
 from pipeline.audio import CHUNK_MS, MIC_RATE, VOICE_CHUNK, VOICE_RATE, AudioChunk
 from pipeline.errors import CallError
 from pipeline.items import new_id
+from server.access.limits import Flow
 from server.call import Call
 from server.config import ServerSettings
 from server.intake import Intake
-from server.limits import Flow
-from server.sound_formats import SoundIn, SoundOut
+from server.wire.sound_formats import SoundIn, SoundOut
 from server.workers import Socket
 
 log = logging.getLogger(__name__)

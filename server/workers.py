@@ -103,7 +103,7 @@ class Workers(Protocol):
 
         Args:
             session: JSON of a Realtime session object, or nothing.
-            grant: JSON of a `server.grant.Grant`: on whose behalf, and what is fixed; "": nobody's.
+            grant: JSON of a `access.grant.Grant`: on whose behalf, and what is fixed; "": nobody's.
             resume: the token of a call that is to go on by this connection; it names its worker.
 
         Raises BadOffer, NotResumed, TooMany or Full; then nothing of the call is left, or it is as it was."""

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline import events as ev
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Settings
-from server.realtime import Realtime
+from server.wire.realtime import Realtime
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Ears, Mind, Voice, silero
 

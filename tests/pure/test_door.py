@@ -14,15 +14,15 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from pipeline.errors import ConfigError
 from pipeline.settings import CallSettings, Settings
-from server.address import client_address, counted_as, networks
-from server.auth import Auth, Unauthorized
-from server.client_secrets import ClientSecrets, SecretRefused, SessionTooLarge
+from server.access.address import client_address, counted_as, networks
+from server.access.auth import Auth, Unauthorized
+from server.access.client_secrets import ClientSecrets, SecretRefused, SessionTooLarge
+from server.access.door import AuthSettings, LimitSettings
+from server.access.grant import Grant
+from server.access.guard import Guard
+from server.access.keys import find_key, parse_keys
+from server.access.limits import MOST_KNOWN, Flow, PerMinute
 from server.config import Config, ServerSettings
-from server.door import AuthSettings, LimitSettings
-from server.grant import Grant
-from server.guard import Guard
-from server.keys import find_key, parse_keys
-from server.limits import MOST_KNOWN, Flow, PerMinute
 
 KEY, OTHER = "k" * 24, "o" * 24
 SIGNING = "s" * 32

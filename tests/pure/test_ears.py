@@ -10,8 +10,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 
 from pipeline.audio import MIC_CHUNK, AudioChunk
-from server.ears import Ears
-from server.opus import opus_encoder
+from server.media.ears import Ears
+from server.media.opus import opus_encoder
 from tests.babble import babble, found
 from tests.virtual import run
 

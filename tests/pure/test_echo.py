@@ -8,8 +8,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 
-from server.echo import MOST_WAITING, EchoTrack, offered_video_codec, prefer_one_video_codec
-from server.frames import EncodedFrame
+from server.media.echo import MOST_WAITING, EchoTrack, offered_video_codec, prefer_one_video_codec
+from server.media.frames import EncodedFrame
 from tests.virtual import run
 
 

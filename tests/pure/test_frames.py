@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.frames import EncodedFrame, FrameBuffer, starts_key_frame
+from server.media.frames import EncodedFrame, FrameBuffer, starts_key_frame
 
 FPS = 30
 PACKETS = 3  # a frame

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.audio import MIC_RATE, VOICE_RATE
 from pipeline.errors import CallError
-from server import g711
-from server.sound_formats import PCM, SoundFormats, SoundIn, SoundOut
+from server.wire import g711
+from server.wire.sound_formats import PCM, SoundFormats, SoundIn, SoundOut
 
 # ITU-T G.711, tables 1 and 2: code -> level of 16 bits.
 MU_LAW = {0x80: 32124, 0x8F: 16764, 0xF0: 120, 0xFE: 8, 0xFF: 0, 0x00: -32124, 0x7E: -8}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import CallError
-from server.grant import Grant, hidden, leaves
+from server.access.grant import Grant, hidden, leaves
 
 BAKED = (
     '{"type": "realtime", "model": "gpt-realtime", "instructions": "You are strict.", '

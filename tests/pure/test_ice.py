@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
-from server.ice import MOST_CANDIDATES, Ice, reachable
-from server.network import IceSettings
+from server.transport.ice import MOST_CANDIDATES, Ice, reachable
+from server.transport.network import IceSettings
 
 # In the shape of the browsers' own, of a page that may not use the microphone (yet).
 CHROMIUM = """\

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.jitter import Arrived, JitterBuffer, Lost, Output, Silence
+from server.media.jitter import Arrived, JitterBuffer, Lost, Output, Silence
 
 FRAME = 960  # 20 ms at 48 kHz
 

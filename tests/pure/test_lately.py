@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.lately import Lately
+from server.media.lately import Lately
 
 
 def test_one_alone_is_forgiven() -> None:

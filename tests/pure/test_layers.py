@@ -93,12 +93,27 @@ def test_only_the_conductor_is_imported_by_the_world() -> None:
             assert not inside(used, "pipeline.playout"), file
 
 
+def test_the_rooms_of_the_server_know_nothing_of_calls_and_routes() -> None:
+    known = {
+        "access": ("server.access", "server.config", "server.workers"),
+        "media": ("server.media", "server.access"),
+        "transport": ("server.transport", "server.workers"),
+        "wire": ("server.wire", "server.access.grant"),
+    }
+    for room, others in known.items():
+        for file in modules(f"server/{room}"):
+            for used in imports(file):
+                fits = not inside(used, "server") or any(inside(used, other) for other in others)
+                assert fits, (file, used)
+
+
 def test_the_interface_of_the_workers_needs_no_web_framework() -> None:
-    names = "workers offer realtime realtime_items config signaling peer call line websocket"
-    names += " grant door limits shares allowance keys address client_secrets issuing"
-    for name in names.split():
-        used = {module.split(".")[0] for module in imports(ROOT / "server" / f"{name}.py")}
-        assert "aiohttp" not in used, name
+    names = "workers config signaling peer call line websocket allowance issuing access/grant access/door"
+    names += " access/limits access/shares access/keys access/address access/client_secrets"
+    rooms = [file for room in ("media", "transport", "wire") for file in modules(f"server/{room}")]
+    for file in [*rooms, *(ROOT / "server" / f"{name}.py" for name in names.split())]:
+        used = {module.split(".")[0] for module in imports(file)}
+        assert "aiohttp" not in used, file
 
 
 @pytest.mark.parametrize("file", [*modules("pipeline"), *modules("server")], ids=name_of)

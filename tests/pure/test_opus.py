@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from server.opus import (
+from server.media.opus import (
     Decoder,
     Encoder,
     LibopusDecoder,

@@ -13,8 +13,8 @@ from aiohttp import web
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Settings
 from server.app import Routes
-from server.realtime import COMMANDS, Realtime
-from server.realtime_session import OURS
+from server.wire.realtime import COMMANDS, Realtime
+from server.wire.realtime_session import OURS
 from tests.protocol_document import own_events, own_settings, rows, section, server_events
 from tests.realtime_events import Json, check_server_event, models
 from tests.session.call import Ears, Mind, Voice, silero
@@ -85,7 +85,7 @@ def test_the_server_events_that_are_listed_exist() -> None:
 
 
 def test_every_event_of_ours_is_listed() -> None:
-    code = "".join(file.read_text() for file in SERVER.glob("*.py"))
+    code = "".join(file.read_text() for file in SERVER.rglob("*.py"))
     assert {f"viva.{name}" for name in re.findall(r'\bown\(\s*"(\w+)"', code)} == own_events().keys()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from server.pulse import pulse
+from server.media.pulse import pulse
 from tests.virtual import Deadlock, run
 
 

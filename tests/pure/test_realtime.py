@@ -12,8 +12,8 @@ from pipeline.items import Item
 from pipeline.providers import Transcript, Usage
 from pipeline.session import Session
 from pipeline.settings import CallSettings
-from server.realtime import Realtime
-from server.realtime_events import EVENTS
+from server.wire.realtime import Realtime
+from server.wire.realtime_events import EVENTS
 from tests.realtime_client import Client, types
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Call, Ears, Mind, Voice, speech

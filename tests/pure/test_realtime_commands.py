@@ -13,9 +13,9 @@ from openai.types.realtime import RealtimeClientEvent
 
 from pipeline.items import Item
 from pipeline.session import Session
-from server.realtime import COMMANDS, Realtime
-from server.realtime_shapes import MAX_TEXT, Plain, Shape
-from server.realtime_shapes import Session as Settings
+from server.wire.realtime import COMMANDS, Realtime
+from server.wire.realtime_shapes import MAX_TEXT, Plain, Shape
+from server.wire.realtime_shapes import Session as Settings
 from tests import virtual
 from tests.realtime_client import Client, typed, types
 from tests.realtime_events import Json, check_server_event

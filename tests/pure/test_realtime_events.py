@@ -8,7 +8,7 @@ import pydantic
 import pytest
 
 from pipeline import events as ev
-from server.realtime_events import Teller
+from server.wire.realtime_events import Teller
 from tests.realtime_events import check_server_event
 
 ITEM = {

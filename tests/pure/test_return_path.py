@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.return_path import COPY_AFTER_S, LEAST_BPS, REMEMBERED, Bound, Copies, ReturnPath
+from server.media.return_path import COPY_AFTER_S, LEAST_BPS, REMEMBERED, Bound, Copies, ReturnPath
 
 
 def test_our_own_estimate_stands_while_the_browser_sees_no_congestion() -> None:

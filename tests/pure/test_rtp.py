@@ -9,8 +9,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 
-from server.ears import ask_for_wide_band
-from server.rtp import EXTENSIONS, HISTORY, SENT_OCTETS, SENT_PACKETS, SENT_TIMESTAMP, Outlet
+from server.media.ears import ask_for_wide_band
+from server.media.rtp import EXTENSIONS, HISTORY, SENT_OCTETS, SENT_PACKETS, SENT_TIMESTAMP, Outlet
 from tests.virtual import run
 
 MID = RTCRtpHeaderExtensionParameters(id=4, uri="urn:ietf:params:rtp-hdrext:sdes:mid")

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from pipeline.errors import ConfigError
-from server.network import IceSettings
-from server.turn import credentials, ice_servers, refuse_unsigned
+from server.transport.network import IceSettings
+from server.transport.turn import credentials, ice_servers, refuse_unsigned
 
 STUN = "stun:stun.example:3478"
 TURN = "turn:turn.example:3478?transport=tcp"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.door import LimitSettings
-from server.frames import MOST_BYTES, EncodedFrame, FrameBuffer
-from server.picture_size import pixels
-from server.video_limits import SHUT_S, VideoLimits
+from server.access.door import LimitSettings
+from server.media.frames import MOST_BYTES, EncodedFrame, FrameBuffer
+from server.media.picture_size import pixels
+from server.media.video_limits import SHUT_S, VideoLimits
 
 
 def key_frame(codec: str, width: int, height: int, **options: str) -> bytes:

@@ -12,8 +12,8 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from pipeline.audio import MIC_RATE, VOICE_RATE
-from server.opus import opus_decoder, opus_encoder
-from server.voicetrack import VoiceTrack
+from server.media.opus import opus_decoder, opus_encoder
+from server.media.voicetrack import VoiceTrack
 from tests.babble import babble, found
 from tests.virtual import run
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from server.guard import HEADERS
+from server.access.guard import HEADERS
 from tests.realtime_events import check_server_event
 
 STATIC = Path(__file__).resolve().parents[2] / "static"

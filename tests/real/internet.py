@@ -18,8 +18,8 @@ from aiortc import (
 )
 from pydantic import SecretStr
 
-from server.ending import begin_nothing_after_close
-from server.network import IceSettings
+from server.transport.ending import begin_nothing_after_close
+from server.transport.network import IceSettings
 from tests.real.networks import Machine, World, listens
 from tests.real.served import Served, served
 

@@ -20,10 +20,10 @@ from aiortc import (
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 
 from pipeline.audio import AudioChunk
-from server.ears import Ears, ask_for_wide_band, prefer_opus
-from server.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
-from server.opus import opus_encoder
-from server.voicetrack import VoiceTrack
+from server.media.ears import Ears, ask_for_wide_band, prefer_opus
+from server.media.echo import VideoEcho, offered_video_codec, prefer_one_video_codec
+from server.media.opus import opus_encoder
+from server.media.voicetrack import VoiceTrack
 from tests.real.loss import LossyPath, without_candidates
 
 CONFIGURATION = RTCConfiguration(iceServers=[])

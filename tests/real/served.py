@@ -22,16 +22,16 @@ from aiortc import (
 
 from pipeline.providers import Chosen
 from pipeline.settings import CallSettings, Settings
-from server.admission import CONNECTIONS
+from server.access.admission import CONNECTIONS
+from server.access.connections import Connections
+from server.access.guard import Guard
+from server.access.listening import Listening
+from server.access.tls import Certificate
 from server.app import application
 from server.config import Config, ServerSettings
-from server.connections import Connections
-from server.ending import begin_nothing_after_close
 from server.engines import Engines
-from server.guard import Guard
-from server.listening import Listening
 from server.signaling import MediaWorker
-from server.tls import Certificate
+from server.transport.ending import begin_nothing_after_close
 from tests.realtime_events import Json, check_server_event
 from tests.session.call import Ears, Mind, Voice
 

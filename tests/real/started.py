@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from server.self_signed import make_certificate
+from server.access.self_signed import make_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-is-long-enough-for-a-test"

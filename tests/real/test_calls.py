@@ -19,7 +19,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from pipeline.settings import Settings
 from pipeline.tts import espeak
-from server.door import LimitSettings
+from server.access.door import LimitSettings
 from server.peer import Peer
 from tests.real.served import CALLS, Caller, Served, caller, served, udp_sockets, until
 from tests.session.call import Ears, Mind

@@ -16,12 +16,12 @@ from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
 from pipeline.languages import say
-from server.auth import refuse_open_door
-from server.client_secrets import ClientSecrets
+from server.access.auth import refuse_open_door
+from server.access.client_secrets import ClientSecrets
+from server.access.door import AuthSettings, LimitSettings
+from server.access.grant import Grant
+from server.access.keys import parse_keys
 from server.config import Config, ServerSettings
-from server.door import AuthSettings, LimitSettings
-from server.grant import Grant
-from server.keys import parse_keys
 from tests.real.issuer import local_issuer
 from tests.real.served import CALLS, Caller, Served, caller, served
 from tests.real.test_http import refused

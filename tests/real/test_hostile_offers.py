@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from server.door import LimitSettings
+from server.access.door import LimitSettings
 from tests.hostile.offers import OFFERS
 from tests.hostile.shapes import SHAPES, text
 from tests.real.served import CALLS, Served, served, udp_sockets, until

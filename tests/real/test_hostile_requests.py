@@ -15,11 +15,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from pipeline.settings import CallSettings, Settings
+from server.access.door import LimitSettings
+from server.access.guard import Guard
 from server.app import application
 from server.config import Config, ServerSettings
-from server.door import LimitSettings
 from server.engines import Engines
-from server.guard import Guard
 from server.openapi import PATHS, document
 from server.signaling import MediaWorker
 from tests.real.aside import aside

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
-from server.ears import Ears
+from server.media.ears import Ears
 from tests.babble import babble, found
 from tests.real.loss import is_rtp
 from tests.real.media_peers import Answerer, Microphone, at, call

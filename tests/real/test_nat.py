@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.turn import credentials
+from server.transport.turn import credentials
 from tests.real.internet import (
     HOME,
     NO_UDP,

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from pipeline.errors import ConfigError
-from server.door import AuthSettings
-from server.oidc import ASKED_EVERY_S, Issuer, IssuerUnreachable, TokenRefused
+from server.access.door import AuthSettings
+from server.access.oidc import ASKED_EVERY_S, Issuer, IssuerUnreachable, TokenRefused
 from tests.real.issuer import LocalIssuer, local_issuer
 
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.settings import Settings
-from server.keys import ServerKey
+from server.access.keys import ServerKey
 from tests.real.served import CALLS, Caller, Served, caller, served, until
 
 pytestmark = pytest.mark.real

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import WSCloseCode
 
-from server.door import LimitSettings
+from server.access.door import LimitSettings
 from server.socket_route import RESUME
 from tests.real.served import CALLS, Caller, Served, caller, served, until
 from tests.real.talker import Talker, talker

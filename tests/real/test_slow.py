@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from server.door import AuthSettings, LimitSettings, TlsSettings
-from server.self_signed import make_certificate
+from server.access.door import AuthSettings, LimitSettings, TlsSettings
+from server.access.self_signed import make_certificate
 from tests.real.served import CALLS, Served, served, until
 
 WITHIN_S = 15.0  # for what is to happen within two seconds, on a busy machine

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from server.door import TlsSettings
-from server.self_signed import make_certificate
-from server.tls import Certificate
+from server.access.door import TlsSettings
+from server.access.self_signed import make_certificate
+from server.access.tls import Certificate
 from tests.real.served import Served, served
 
 

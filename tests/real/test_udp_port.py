@@ -11,9 +11,9 @@ import pytest_asyncio
 from aioice import stun
 
 from pipeline.errors import ConfigError
-from server.ice import addresses
-from server.network import IceSettings
-from server.udp_port import MOST_ADDRESSES, UdpPort
+from server.transport.ice import addresses
+from server.transport.network import IceSettings
+from server.transport.udp_port import MOST_ADDRESSES, UdpPort
 from tests.real.served import Caller, caller, served, udp_sockets, until
 
 pytestmark = pytest.mark.real

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import WSServerHandshakeError
 
 from pipeline.audio import MIC_RATE
-from server import g711
-from server.sound_formats import SoundIn
+from server.wire import g711
+from server.wire.sound_formats import SoundIn
 from tests.real.served import caller, served, until
 from tests.real.talker import SOCKET, pcm, talker
 from tests.session.call import Ears, Mind

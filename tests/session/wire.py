@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import events as ev
 from pipeline.session import Session
-from server.realtime import Realtime
+from server.wire.realtime import Realtime
 from tests.realtime_events import check_server_event
 from tests.session.call import Call
 from tests.wire_order import Json, WireOrder

@@ -31,11 +31,11 @@ from pipeline.absence import Missed
 from pipeline.errors import CallError
 from pipeline.items import Item
 from pipeline.session import Request, Session
-from server.grant import OPEN, Grant, hidden
-from server.realtime_events import Teller
-from server.realtime_items import item_in, item_out, recording_in
-from server.realtime_session import place_of, response_patch, session_out, settings_patch
-from server.realtime_shapes import (
+from server.access.grant import OPEN, Grant, hidden
+from server.wire.realtime_events import Teller
+from server.wire.realtime_items import item_in, item_out, recording_in
+from server.wire.realtime_session import place_of, response_patch, session_out, settings_patch
+from server.wire.realtime_shapes import (
     GivenItem,
     ItemCreate,
     ItemTruncate,
@@ -47,7 +47,7 @@ from server.realtime_shapes import (
     SessionUpdate,
     parsed,
 )
-from server.sound_formats import SoundFormats
+from server.wire.sound_formats import SoundFormats
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ What comes back goes through the browser's own decoder and our uplink; neither i
 
 from __future__ import annotations
 
-from server.door import LimitSettings
-from server.frames import EncodedFrame
-from server.limits import Bucket
-from server.picture_size import pixels
+from server.access.door import LimitSettings
+from server.access.limits import Bucket
+from server.media.frames import EncodedFrame
+from server.media.picture_size import pixels
 
 BURST_S = 2.0  # a key frame has the bits of many others
 SHUT_S = 1.0  # after too much; what leans on a frame that was dropped cannot be shown anyway

@@ -22,9 +22,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from server.address import Network, counted_as, is_trusted
-from server.door import LimitSettings
-from server.guard import Handler
+from server.access.address import Network, counted_as, is_trusted
+from server.access.door import LimitSettings
+from server.access.guard import Handler
 
 LOOK_EVERY_S = 1.0
 RESET = struct.pack("ii", 1, 0)  # to linger for 0 s: what was not sent is thrown away

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
-from server.grant import Role
+from server.access.grant import Role
 
 SHORTEST = 24  # characters; a random key has far more
 LABEL = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiortc import RTCPeerConnection
 
-from server.ending import ice_transports
+from server.transport.ending import ice_transports
 
 LEAST = 12  # bytes; of RTP's header (RFC 3550 §5.1), and of RTCP with SRTP's tag; DTLS' is 13 (RFC 6347 §4.1)
 MOST = 1_500  # bytes; what the buffers of aiortc and libsrtp hold

@@ -7,14 +7,14 @@ that could drift. Starts are whole frames of the clock, so that the tracks of al
 together. After a stall of the loop up to 3 frames are sent at once; what is missing beyond that is left out
 of the RTP timeline (as a pause in which nothing was sent), while the voice just goes on later.
 
-Once the sender has sent a first packet, the track sends the others itself (`server.rtp`) on the beat that all
-calls share (`server.pulse`), while the sender waits in `recv` for a second one until the track ends.
+Once the sender has sent a first packet, the track sends the others itself (`media.rtp`) on the beat that all
+calls share (`media.pulse`), while the sender waits in `recv` for a second one until the track ends.
 
-Wiring (the whole of it is in `server.ears`):
+Wiring (the whole of it is in `media.ears`):
 
     voice = VoiceTrack(session.read)
     audio = pc.addTransceiver(voice, direction="sendrecv")     # before setRemoteDescription
-    prefer_opus(audio)                                         # server.ears
+    prefer_opus(audio)                                         # server.media.ears
     voice.bind(audio.sender)
     ...
     voice.rtp_at(shapes.out_at)       # RTP timestamp for `viva.viseme`; None until the first packet was sent
@@ -37,9 +37,9 @@ from aiortc import MediaStreamTrack, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
 
 from pipeline.audio import CHUNK_MS, VOICE_CHUNK, VOICE_RATE
-from server.opus import CLOCK_RATE, Encoder, opus_encoder
-from server.pulse import pulse
-from server.rtp import SENT_PACKETS, SENT_TIMESTAMP, Outlet
+from server.media.opus import CLOCK_RATE, Encoder, opus_encoder
+from server.media.pulse import pulse
+from server.media.rtp import SENT_PACKETS, SENT_TIMESTAMP, Outlet
 
 log = logging.getLogger(__name__)
 

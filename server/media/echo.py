@@ -1,13 +1,13 @@
 """The webcam, sent back without transcoding: encoded frames go from the receiver to the sender as they are.
 
-In the receiver, our buffer takes the place of aiortc's (as in `server.ears`), so no frame is ever decoded,
+In the receiver, our buffer takes the place of aiortc's (as in `media.ears`), so no frame is ever decoded,
 and each is passed on with its last packet instead of with the first of the next (33 ms earlier). The sender
 takes them as `av.Packet`. What remains is RTP: loss towards us is repaired by NACK and RTX, loss towards the
 browser by aiortc's own retransmission, a key frame that the browser's decoder asks for is asked of its
-encoder, and what the way back carries binds that encoder too (`server.return_path`). Where a private name is
+encoder, and what the way back carries binds that encoder too (`media.return_path`). Where a private name is
 missing, the picture is transcoded (about 0.15 core more).
 
-Wiring (the whole of it is in `server.ears`):
+Wiring (the whole of it is in `media.ears`):
 
     if offered_video_codec(offer_sdp):
         echo = VideoEcho()
@@ -34,11 +34,11 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtp import RtpPacket
 
-from server.door import LimitSettings
-from server.ears import RECEIVERS_BUFFER, our_codecs
-from server.frames import EncodedFrame, FrameBuffer, starts_key_frame
-from server.return_path import ReturnPath
-from server.video_limits import VideoLimits
+from server.access.door import LimitSettings
+from server.media.ears import RECEIVERS_BUFFER, our_codecs
+from server.media.frames import EncodedFrame, FrameBuffer, starts_key_frame
+from server.media.return_path import ReturnPath
+from server.media.video_limits import VideoLimits
 
 log = logging.getLogger(__name__)
 

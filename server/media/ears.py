@@ -2,11 +2,11 @@
 
 aiortc's own audio buffer costs 81 ms, and after one lost packet about 280 ms for the rest of the call
 (measured, aiortc 1.16). So ours takes its place in the receiver: RTP and RTCP stay aiortc's (receiver
-reports are untouched), but every packet goes through `server.jitter` and libopus straight to the pipeline,
+reports are untouched), but every packet goes through `media.jitter` and libopus straight to the pipeline,
 without a thread or a queue. The attribute's name is private; where it is missing, the track is consumed.
-From a stream's second packet on aiortc's tasks are passed by as well (`server.rtp`).
+From a stream's second packet on aiortc's tasks are passed by as well (`media.rtp`).
 
-How the one who answers wires a call (see also `server.voicetrack`, `server.echo`); the order matters:
+How the one who answers wires a call (see also `media.voicetrack`, `media.echo`); the order matters:
 
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     # 1. transceivers before setRemoteDescription: codecs are negotiated there
@@ -52,10 +52,10 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtp import RtpPacket
 
 from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, AudioChunk
-from server.jitter import Arrived, JitterBuffer, Lost, Output
-from server.limits import Bucket
-from server.opus import CLOCK_RATE, opus_decoder, packet_samples
-from server.rtp import Inlet
+from server.access.limits import Bucket
+from server.media.jitter import Arrived, JitterBuffer, Lost, Output
+from server.media.opus import CLOCK_RATE, opus_decoder, packet_samples
+from server.media.rtp import Inlet
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from server.door import TlsSettings
+from server.access.door import TlsSettings
 
 log = logging.getLogger(__name__)
 

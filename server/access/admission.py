@@ -12,12 +12,12 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from server.auth import Auth
+from server.access.auth import Auth
+from server.access.connections import Connections
+from server.access.grant import OPEN, Grant
+from server.access.guard import Handler
+from server.access.limits import PerMinute
 from server.config import Config
-from server.connections import Connections
-from server.grant import OPEN, Grant
-from server.guard import Handler
-from server.limits import PerMinute
 from server.workers import TooMany
 
 CONNECTIONS: web.AppKey[Connections] = web.AppKey("connections", Connections)

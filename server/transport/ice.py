@@ -26,9 +26,9 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
-from server.network import IceSettings
-from server.turn import ice_servers, refuse_unsigned
-from server.udp_port import UdpPort
+from server.transport.network import IceSettings
+from server.transport.turn import ice_servers, refuse_unsigned
+from server.transport.udp_port import UdpPort
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from server.door import LimitSettings
-from server.grant import Grant
+from server.access.door import LimitSettings
+from server.access.grant import Grant
 from server.workers import TooMany
 
 

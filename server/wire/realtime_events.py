@@ -10,9 +10,9 @@ from typing import Any
 
 from pipeline import events as ev
 from pipeline.items import Item, new_id
-from server.realtime_items import item_out, new_item_out, part_out, response_done_out, response_out
-from server.realtime_shapes import Json
-from server.sound_formats import SoundFormats
+from server.wire.realtime_items import item_out, new_item_out, part_out, response_done_out, response_out
+from server.wire.realtime_shapes import Json
+from server.wire.sound_formats import SoundFormats
 
 
 class Teller:

@@ -19,7 +19,7 @@ import jwt
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from pipeline.errors import VivaError
-from server.grant import Grant
+from server.access.grant import Grant
 
 PREFIX = "ek_"
 AUDIENCE = "viva-client-secret"

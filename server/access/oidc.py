@@ -14,9 +14,9 @@ import aiohttp
 import jwt
 
 from pipeline.errors import ConfigError, VivaError
-from server.address import is_loopback
-from server.door import AuthSettings
-from server.grant import Grant
+from server.access.address import is_loopback
+from server.access.door import AuthSettings
+from server.access.grant import Grant
 
 log = logging.getLogger(__name__)
 

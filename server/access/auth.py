@@ -13,13 +13,13 @@ from dataclasses import replace
 from multidict import CIMultiDictProxy
 
 from pipeline.errors import ConfigError, VivaError
-from server.address import client_address, counted_as, is_loopback, is_trusted, networks
-from server.client_secrets import PREFIX, ClientSecrets, SecretRefused
+from server.access.address import client_address, counted_as, is_loopback, is_trusted, networks
+from server.access.client_secrets import PREFIX, ClientSecrets, SecretRefused
+from server.access.grant import Grant
+from server.access.keys import find_key
+from server.access.limits import PerMinute
+from server.access.oidc import Issuer, TokenRefused
 from server.config import Config
-from server.grant import Grant
-from server.keys import find_key
-from server.limits import PerMinute
-from server.oidc import Issuer, TokenRefused
 
 BEARER = "bearer "
 SUBPROTOCOL = "openai-insecure-api-key."  # how a browser's WebSocket carries a secret: it can set no header

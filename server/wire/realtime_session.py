@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pipeline.errors import CallError
 from pipeline.settings import CallSettings, Language, NamedTool, Tool
-from server.realtime_shapes import (
+from server.wire.realtime_shapes import (
     AudioInput,
     Detection,
     FunctionChoice,
@@ -20,7 +20,7 @@ from server.realtime_shapes import (
     Wanted,
     parsed,
 )
-from server.sound_formats import SoundFormats, format_out
+from server.wire.sound_formats import SoundFormats, format_out
 
 MODEL = "viva"
 EAGERNESS = {"low": 1.5, "medium": 1.0, "auto": 1.0, "high": 0.6}  # -> times the mode's patience

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.lately import Lately
+from server.media.lately import Lately
 
 CLOCK_RATE = 48_000  # Hz
 CHUNK = 960  # samples: silence comes in whole 20 ms
@@ -77,7 +77,7 @@ class JitterBuffer:
     """One inbound stream.
 
     Args:
-        duration: samples at 48 kHz in a payload, 0 for what is none (server.opus.packet_samples).
+        duration: samples at 48 kHz in a payload, 0 for what is none (media.opus.packet_samples).
         wait_packets: a gap is given up when so many later packets are there, on a calm network,
         wait_ms: or when the first of them has waited for so long.
     """

@@ -16,9 +16,9 @@ from pipeline.errors import CallError
 from pipeline.events import ReplyCreated, ReplyDone
 from pipeline.items import Item, new_id
 from pipeline.providers import Usage
-from server.realtime_session import modalities_out
-from server.realtime_shapes import GivenItem, Json, Part
-from server.sound_formats import SoundFormats, SoundIn, format_out
+from server.wire.realtime_session import modalities_out
+from server.wire.realtime_shapes import GivenItem, Json, Part
+from server.wire.sound_formats import SoundFormats, SoundIn, format_out
 
 Given = TypeVar("Given")
 

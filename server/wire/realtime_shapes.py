@@ -180,7 +180,7 @@ def _no_mcp_item(value: Any) -> Any:
 
 
 class GivenItem(Shape):
-    """Of all types; which fields go together: `server.realtime_items.item_in`."""
+    """Of all types; which fields go together: `wire.realtime_items.item_in`."""
 
     type: Annotated[
         Literal["message", "function_call", "function_call_output", "item_reference"],

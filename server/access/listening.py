@@ -8,11 +8,11 @@ import errno
 from aiohttp import web
 
 from pipeline.errors import ConfigError
-from server.address import is_loopback
-from server.admission import CONNECTIONS
+from server.access.address import is_loopback
+from server.access.admission import CONNECTIONS
+from server.access.guard import Guard
+from server.access.tls import Certificate
 from server.config import Config
-from server.guard import Guard
-from server.tls import Certificate
 
 HEADER_BYTES = 32 * 1024  # of one header: a client secret with a long session fits
 BACKLOG = 512

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.audio import MIC_RATE, VOICE_RATE, Resampler
 from pipeline.errors import CallError
-from server import g711
+from server.wire import g711
 
 PCM = "audio/pcm"  # int16, little-endian, 24 kHz
 LAWS = {"audio/pcmu": "pcmu", "audio/pcma": "pcma"}  # G.711, 8 kHz

@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
-from server.door import LimitSettings
+from server.access.door import LimitSettings
 
 MOST_KNOWN = 10_000  # addresses and keys that are counted at a time; then the longest unseen is forgotten
 

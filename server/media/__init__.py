@@ -1,0 +1,1 @@
+"""Sound and pictures of a call: packets in and out, without waiting for anything."""

@@ -1,4 +1,4 @@
-"""What a session tells the world, in the order in which it happens. `server.realtime` puts it on the wire."""
+"""What a session tells the world, in the order in which it happens. `wire.realtime` puts it on the wire."""
 
 from __future__ import annotations
 

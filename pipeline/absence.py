@@ -43,6 +43,15 @@ class Missed:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A conversation whose person is away, as another process can take it up."""
+
+    items: tuple[Item, ...]
+    missed: Missed | None  # of which they are still to be told
+    owed: bool  # they wait for an answer of which they have heard nothing
+
+
 class Absence:
     """One session's. Its arguments are the session's own."""
 
@@ -62,6 +71,16 @@ class Absence:
         self._spoken: Answer | None = None  # was being spoken when the line was lost
         self._heard = 0  # characters of it
         self._reading: asyncio.Task[None] | None = None
+        self._missed: Missed | None = None  # in the process before
+
+    async def leave(self) -> Left:
+        """Nobody comes back to this process."""
+        missed = await self.back()
+        return Left(tuple(self._items()), missed, self._owed)
+
+    def restore(self, left: Left) -> None:
+        """What was left in the process before."""
+        self.away, self._missed, self._owed = True, left.missed, left.owed
 
     def begin(self) -> None:
         """The line is lost."""
@@ -104,7 +123,8 @@ class Absence:
             await asyncio.wait({self._reading}, timeout=READ_WITHIN_S)
         answer, self._spoken = self._spoken, None
         if answer is None:
-            return None
+            missed, self._missed = self._missed, None
+            return missed
         if self._floor.air.answer is answer:
             self._floor.answering.cut("client_cancelled")
             self._floor.handle(turns.ReplyEnded())

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from pipeline import events as ev
 from pipeline import turns
-from pipeline.absence import Absence, Missed
+from pipeline.absence import Absence, Left, Missed
 from pipeline.air import Ahead
 from pipeline.answers import Request
 from pipeline.audio import MIC_RATE, AudioChunk
@@ -171,6 +171,16 @@ class Session:
     async def back(self) -> Missed | None:
         """There is a line again. Returns what of the last reply the person has not heard."""
         return await self._absence.back()
+
+    async def leave(self) -> Left:
+        """After `park`: what another process goes on from. This one is to be ended."""
+        return await self._absence.leave()
+
+    def restore(self, left: Left) -> None:
+        """Before `run`: a conversation that was held in another process; its person is on their way back."""
+        self._dialogue.items[:] = left.items
+        self._greeted = True
+        self._absence.restore(left)
 
     def update(self, patch: Mapping[str, Any]) -> CallSettings:
         """Merges `patch` into the call's settings. Raises CallError naming the field."""

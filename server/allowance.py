@@ -23,7 +23,7 @@ async def use_up(limits: LimitSettings, session: Session, wire: Realtime, ended:
     """
     warning_s = min(limits.call_warning_s, limits.call_s)
     await asyncio.sleep(limits.call_s - warning_s)
-    wire.ending(warning_s)
+    wire.ending(warning_s, WHY)
     await asyncio.sleep(warning_s)
     try:
         async with asyncio.timeout(FAREWELL_WITHIN_S):

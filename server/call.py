@@ -14,6 +14,7 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline.session import Session
 from server.access.door import LimitSettings
 from server.access.grant import OPEN, Grant
 from server.allowance import use_up
+from server.handover import Waiting
 from server.line import Line
 from server.logs import about
 from server.wire.realtime import Realtime
@@ -102,12 +104,13 @@ class Call:
 
     # ------------------------------------------------------- life
 
-    async def run(self, line: Line) -> None:
-        """The call itself; returns when it is over and nothing of it is left."""
+    async def run(self, line: Line | None) -> None:
+        """The call itself; returns when it is over and nothing of it is left. Without a line it is parked."""
         session = asyncio.create_task(self.session.run(), name=f"session {self.id}")
         session.add_done_callback(self._session_over)
         allowance = asyncio.create_task(self._use_up_allowance(), name=f"allowance {self.id}")
-        self.carry(line, 0)
+        if line is not None:
+            self.carry(line, 0)
         try:
             await self._over.wait()
             for one in self._lines:
@@ -177,6 +180,37 @@ class Call:
         loop = asyncio.get_running_loop()
         self._parked_s = loop.time()
         self._parked = loop.call_later(self._resume_within_s, self.hang_up, f"{why}, and nobody came back")
+
+    # ------------------------------------------------------- from process to process
+
+    async def leave(self) -> Waiting | None:
+        """For the process that comes after this one; None: its client cannot come back. `hang_up` follows."""
+        if not self._resumable or not self._resume_within_s or self._over.is_set():
+            return None
+        waits_s = self._resume_within_s
+        if self._parked is not None:
+            waits_s = self._parked.when() - asyncio.get_running_loop().time()
+        self.session.park()
+        left = await self.session.leave()
+        session, until = self.session, time.time() + waits_s
+        grant = self.grant.to_json()
+        return Waiting(
+            self.id, self.token, self._epoch, self._proven, grant, session.id, session.call, left, until
+        )
+
+    def restore(self, waiting: Waiting) -> None:
+        """Before `run`: goes on where the process before this one left it."""
+        self.token, self._epoch, self._proven = waiting.token, waiting.epoch, waiting.proven
+        self._resumable = True
+        self._wire.bake({"viva": {}})  # none but a client of ours can come back
+        self.session.restore(waiting.left)
+        loop, waits_s = asyncio.get_running_loop(), waiting.until - time.time()
+        self._parked_s = loop.time()
+        self._parked = loop.call_later(waits_s, self.hang_up, "nobody came back after a new start")
+
+    def ending(self, in_s: float, why: str) -> None:
+        """Tells the client that the call is to end."""
+        self._wire.ending(in_s, why)
 
     @property
     def waited_s(self) -> float:

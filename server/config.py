@@ -55,6 +55,7 @@ class ServerSettings(Section):
     consent_interval_s: float = Field(2.0, gt=0, le=30)
     greet_after_s: float = Field(3.0, ge=0, le=60)
     resume_within_s: float = Field(60.0, ge=0, le=3600)
+    handover: str = ""  # path; "": conversations end with the process
     drain_s: float = Field(10.0, ge=0, le=3600)
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()

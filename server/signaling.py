@@ -10,13 +10,15 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from pipeline.session import Session
+from pipeline.session import Parts, Session
 from server.access.grant import Grant
 from server.access.shares import Shares
 from server.call import Call
 from server.config import Config
 from server.engines import Engines
+from server.handover import Waiting, hand_over, take_over
 from server.line import Line
 from server.logs import about
 from server.metrics import Metrics
@@ -162,15 +164,38 @@ class MediaWorker:
 
     async def drain(self, within_s: float) -> None:
         self._draining = True
+        for call in self._calls.values():
+            call.ending(within_s, "server_stops")
         try:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
         except TimeoutError:
+            await self._leave()
             for call in list(self._calls.values()):
                 call.hang_up("the server stops")
             if self._tasks:
                 await asyncio.wait(list(self._tasks.values()), timeout=CLOSE_WITHIN_S)
         self._ice.close()
+
+    async def _leave(self) -> None:
+        """What may go on in the next process is written down for it."""
+        if self._config.server.handover:
+            left = await asyncio.gather(*(call.leave() for call in self._calls.values()))
+            hand_over(Path(self._config.server.handover), [one for one in left if one is not None])
+
+    async def take_over(self) -> None:
+        """Takes up what the process before this one left; to be called before anybody can come back."""
+        if not self._config.server.handover:
+            return
+        for waiting in take_over(Path(self._config.server.handover)):
+            grant = Grant.from_json(waiting.grant)
+            try:
+                self._shares.take(grant)
+                call = self._call(await self._engines.parts(), grant, waiting)
+            except (BadOffer, TooMany) as error:
+                log.error("%s is not taken up: %s", waiting.call_id, error)
+                continue
+            self._begin(call, None)
 
     def _admit(self) -> None:
         retry_s = self._config.server.retry_after_s
@@ -206,32 +231,45 @@ class MediaWorker:
         return peer, answer
 
     async def _new_call(self, session: str, grant: Grant) -> Call:
+        call = self._call(await self._engines.parts(), grant)
+        if session:
+            call.configure(session)
+        return call
+
+    def _call(self, parts: Parts, grant: Grant, before: Waiting | None = None) -> Call:
+        """`before`: what it goes on from. Raises BadOffer."""
         config = self._config
-        call_id = f"call_{config.server.worker}_{secrets.token_hex(10)}"
         conversation = Session(
-            await self._engines.parts(), config.pipeline, config.call, observe=self._metrics.observe
+            parts,
+            config.pipeline,
+            before.settings if before else config.call,
+            session_id=before.session_id if before else None,
+            observe=self._metrics.observe,
         )
         call = Call(
-            call_id,
+            before.call_id if before else f"call_{config.server.worker}_{secrets.token_hex(10)}",
             conversation,
             grant,
             config.limits,
             worker=config.server.worker,
             resume_within_s=config.server.resume_within_s,
         )
-        if session:
-            call.configure(session)
+        if before:
+            call.restore(before)
         return call
 
-    def _begin(self, call: Call, line: Line) -> None:
+    def _begin(self, call: Call, line: Line | None) -> None:
         with about(call.id):
             task = asyncio.create_task(call.run(line), name=call.id)
             task.add_done_callback(lambda done: self._ended(call.id, done))
             by = call.grant.key or call.grant.by
-            log.info("placed by %s, %d now", by, len(self._calls) + 1)
+            what = "placed" if line else "taken up from the process before, placed"
+            log.info("%s by %s, %d now", what, by, len(self._calls) + 1)
         self._calls[call.id], self._tasks[call.id] = call, task
+        self._idle.clear()
         self._began[call.id] = time.monotonic()
-        self._metrics.placed(line.kind)
+        if line is not None:
+            self._metrics.placed(line.kind)
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
         self._shares.give_back(self._calls[call_id].grant)

@@ -86,7 +86,7 @@ const ON = {
   'viva.turn_metrics': (m, e) => ({ measured: [...m.measured, e] }),
   // That the language is not understood has been said already.
   'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
-  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: `This server ends conversations after a while: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
+  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: `${e.why === 'server_stops' ? 'This server is about to be stopped' : 'This server ends conversations after a while'}: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
   // The same conversation on a new line; its items follow, so what is known is only put in its place again.
   'viva.resumed': (m, e) => ({
     turns: m.turns.at(-1)?.who === 'note' ? m.turns.slice(0, -1) : m.turns,

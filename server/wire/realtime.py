@@ -12,7 +12,7 @@ an empty one) in `session.update`:
     viva.word          response_id, item_id, start, text    the next word of it, at `start` of the phrase
     viva.turn_metrics  item_id, response_id, and the figures of the turn
     viva.trouble       stage, code, message       (others get `error`)
-    viva.ending        in_s                       the longest that a call may be is nearly over
+    viva.ending        in_s, why                  the longest that a call may be is nearly over, or the server stops
     viva.ended         why
     viva.resumed       unheard {item_id, text}    first of all on a new line of the same conversation
 
@@ -116,9 +116,9 @@ class Realtime:
                     self._out.emit(f"conversation.item.{step}", item=item_out(item), previous_item_id=before)
                 before = item.id
 
-    def ending(self, in_s: float) -> None:
-        """The call's time is nearly over."""
-        self._out.own("ending", in_s=in_s)
+    def ending(self, in_s: float, why: str) -> None:
+        """The call is to end: "time_over", or "server_stops"."""
+        self._out.own("ending", in_s=in_s, why=why)
 
     def configure(self, session: Any) -> None:
         """Takes the session object of a client (`session.update`, or with the offer). Raises CallError."""

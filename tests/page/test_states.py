@@ -57,9 +57,10 @@ def test_every_scene_leads_to_its_state(fold: Any, state: str) -> None:
 
 
 def test_whoever_may_not_talk_longer_is_told_before(fold: Any) -> None:
-    note = fold([floor("listening"), {"type": "viva.ending", "in_s": 60}])["note"]
+    note = fold([floor("listening"), {"type": "viva.ending", "in_s": 60, "why": "time_over"}])["note"]
     assert note["text"].endswith("60 seconds are left.")
-    assert fold([{"type": "viva.ending", "in_s": 300}])["note"]["text"].endswith("5 minutes are left.")
+    note = fold([{"type": "viva.ending", "in_s": 300, "why": "server_stops"}])["note"]
+    assert note["text"] == "This server is about to be stopped: 5 minutes are left."
 
 
 def test_reply_that_is_not_yet_audible_is_thinking(fold: Any) -> None:

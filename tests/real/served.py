@@ -107,6 +107,7 @@ async def served(
     engines.start()
     await engines.loaded()
     await engines.parts()
+    await worker.take_over()
     try:
         await listening.start()
         async with aiohttp.ClientSession() as http:

@@ -114,8 +114,6 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     guard = Guard(settings.allowed_hosts, settings.allowed_origins, hsts_s=config.tls.hsts_s)
     listening = Listening(application(config, engines, worker, guard), config, guard)
     try:
-        engines.start()
-        await worker.take_over()  # first: whoever comes back too early is told that it is over
         await listening.start()
         print(f"Viva {__version__} at {listening.url}")
         for stage in STAGES:
@@ -127,6 +125,8 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
         stop = _signals()
         if listening.certificate is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, listening.certificate.reload)
+        engines.start()
+        await worker.take_over()
         await stop.get()
         draining = asyncio.create_task(worker.drain(config.server.drain_s), name="drain")
         impatient = asyncio.create_task(stop.get(), name="second signal")

@@ -52,6 +52,9 @@ class MediaWorker:
         self._shares = Shares(config.limits, config.server.retry_after_s)
         self._answering = 0  # calls that hold a place and have no answer yet
         self._draining = False
+        self._taken_over = asyncio.Event()  # before that nobody is told that there is nothing to come back to
+        if not config.server.handover:
+            self._taken_over.set()
         self._idle = asyncio.Event()
         self._idle.set()
         set_consent(config.server.consent_failures, config.server.consent_interval_s)
@@ -61,7 +64,7 @@ class MediaWorker:
         with self._refusals_counted():
             check_offer(offer)
             if resume:
-                call, epoch = self._parked(resume, given)
+                call, epoch = await self._parked(resume, given)
                 peer, answer = await self._answer(call, offer)
                 call.carry(peer, epoch)
                 return Placed(call.id, answer)
@@ -75,7 +78,7 @@ class MediaWorker:
         given = Grant.from_json(grant)
         with self._refusals_counted():
             if resume:
-                call, epoch = self._parked(resume, given)
+                call, epoch = await self._parked(resume, given)
                 await socket.accept(call.id)
                 line = self._socket_line(call, socket)
                 call.carry(line, epoch)
@@ -117,8 +120,9 @@ class MediaWorker:
             self._answering -= 1
             self._note_idle()
 
-    def _parked(self, resume: str, grant: Grant) -> tuple[Call, int]:
+    async def _parked(self, resume: str, grant: Grant) -> tuple[Call, int]:
         """The call that a token is of, and its epoch. Raises NotResumed."""
+        await self._taken_over.wait()
         token, _, epoch = resume.rpartition(".")
         call = next((call for call in self._calls.values() if call.token == token), None)
         if call is None or not EPOCH.fullmatch(epoch) or call.grant.owner != grant.owner:
@@ -184,8 +188,8 @@ class MediaWorker:
             hand_over(Path(self._config.server.handover), [one for one in left if one is not None])
 
     async def take_over(self) -> None:
-        """Takes up what the process before this one left; to be called before anybody can come back."""
-        if not self._config.server.handover:
+        """Takes up what the process before this one left."""
+        if self._taken_over.is_set():
             return
         for waiting in take_over(Path(self._config.server.handover)):
             grant = Grant.from_json(waiting.grant)
@@ -196,6 +200,7 @@ class MediaWorker:
                 log.error("%s is not taken up: %s", waiting.call_id, error)
                 continue
             self._begin(call, None)
+        self._taken_over.set()
 
     def _admit(self) -> None:
         retry_s = self._config.server.retry_after_s

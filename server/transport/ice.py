@@ -57,7 +57,7 @@ class Ice:
         if settings.udp_port:
             self._ports = {address: UdpPort(address, settings.udp_port) for address in usable}
         if usable:
-            log.info("media at %s, UDP port %s", ", ".join(usable), settings.udp_port or "any")
+            log.debug("media at %s, UDP port %s", ", ".join(usable), settings.udp_port or "any")
         else:
             log.warning("ice: no address is left to be called at; see ice.interfaces and ice.exclude")
 

@@ -12,7 +12,7 @@ an empty one) in `session.update`:
     viva.word          response_id, item_id, start, text    the next word of it, at `start` of the phrase
     viva.turn_metrics  item_id, response_id, and the figures of the turn
     viva.trouble       stage, code, message       (others get `error`)
-    viva.ending        in_s, why                  the longest that a call may be is nearly over, or the server stops
+    viva.ending        in_s, why                  its time is nearly over, or the server stops
     viva.ended         why
     viva.resumed       unheard {item_id, text}    first of all on a new line of the same conversation
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ class Floor:
         self._habit = PauseHabit()
         self._idle = self._new_idle()
         self._encouragement = Encouragement()
-        self._shown: ev.FloorChanged | None = None
+        self._shown: tuple[Phase, int | None, str, bool, bool] | None = None
 
     def settings_changed(self, old: CallSettings) -> None:
         """The call's settings are no longer `old`."""
@@ -256,16 +256,21 @@ class Floor:
         utterance = self.hearing.utterance
         if pausing and utterance is not None and not utterance.settled and t.spent_ms < SHOWN_BY_MS:
             return  # most recognisers say within that time what will change the judgement
-        floor = ev.FloorChanged(
-            t.phase.value,  # type: ignore[arg-type]
-            patience_ms=t.patience_ms if pausing else None,
-            why=t.why,
-            audible=t.audible,
-            ducked=t.ducked or t.held,
+        floor = (t.phase, t.patience_ms if pausing else None, t.why, t.audible, t.ducked or t.held)
+        if floor == self._shown:
+            return
+        self._shown = floor
+        phase, patience_ms, why, audible, ducked = floor
+        self._emit(
+            ev.FloorChanged(
+                phase.value,  # type: ignore[arg-type]
+                patience_ms=patience_ms,
+                spent_ms=t.spent_ms if pausing else 0,
+                why=why,
+                audible=audible,
+                ducked=ducked,
+            )
         )
-        if floor != self._shown:
-            self._shown = floor
-            self._emit(replace(floor, spent_ms=t.spent_ms) if pausing else floor)
 
     # --------------------------------------------------------------- words
 

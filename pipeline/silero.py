@@ -46,6 +46,17 @@ class SileroModel:
             str(path or model_path()), providers=["CPUExecutionProvider"], sess_options=options
         )
 
+        self._after_silence: dict[int, tuple[list[float], np.ndarray, np.ndarray]] = {}
+
+    def after_silence(self, count: int) -> tuple[list[float], np.ndarray, np.ndarray]:
+        """As `run` on so many windows without any sound, from the beginning: asked often, always the same."""
+        if count not in self._after_silence:
+            nothing = np.zeros((count, CONTEXT + WINDOW), np.float32)
+            self._after_silence[count] = self.run(
+                nothing, np.zeros(STATE, np.float32), np.zeros(STATE, np.float32)
+            )
+        return self._after_silence[count]
+
     def run(
         self, windows: np.ndarray, h: np.ndarray, c: np.ndarray
     ) -> tuple[list[float], np.ndarray, np.ndarray]:
@@ -69,6 +80,7 @@ class SileroStream:
         self._h = np.zeros(STATE, np.float32)
         self._c = np.zeros(STATE, np.float32)
         self._heard = np.zeros(CONTEXT, np.float32)  # context, then what does not yet fill a window
+        self._begins = True  # no window was run yet
 
     def sibling(self) -> SileroStream:
         """Another stream of the same model, that has heard nothing."""
@@ -82,6 +94,16 @@ class SileroStream:
         if not count:
             return []
         windows = np.stack([heard[n * WINDOW : (n + 1) * WINDOW + CONTEXT] for n in range(count)])
-        probabilities, self._h, self._c = self._model.run(windows, self._h, self._c)
-        self.windows_run += count
-        return probabilities
+        judged: list[float] = []
+        if self._begins:
+            self._begins = False
+            sounding = np.flatnonzero(windows.any(axis=1))
+            quiet = int(sounding[0]) if len(sounding) else count
+            if quiet:
+                judged, self._h, self._c = self._model.after_silence(quiet)
+                windows = windows[quiet:]
+        if len(windows):
+            probabilities, self._h, self._c = self._model.run(windows, self._h, self._c)
+            judged = judged + probabilities
+            self.windows_run += len(windows)
+        return judged

@@ -15,7 +15,7 @@ class Deadlock(AssertionError):
     """Everything waits for something that no timer will bring."""
 
 
-class _JumpingSelector(selectors.SelectSelector):
+class _JumpingSelector(selectors.DefaultSelector):
     """Waits for nothing: a wait of n seconds moves the clock on by n. But it stands still while a process
     outside owes something."""
 

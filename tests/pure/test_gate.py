@@ -10,7 +10,7 @@ import pytest
 from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
 from pipeline.gate import FRAME, Gate, GateEvent, Lane, Onset, OnsetGone, Opened
 from pipeline.settings import GateSettings
-from pipeline.silero import SileroModel, SileroStream
+from pipeline.silero import WINDOW, SileroModel, SileroStream
 from tests import sounds
 
 SENTENCES = (
@@ -350,3 +350,19 @@ def test_a_chunk_of_another_size_or_rate_is_refused(model: SileroModel) -> None:
     ):
         with pytest.raises(ValueError, match="320 samples at 16000 Hz"):
             gate.push(chunk)
+
+
+def test_silence_before_a_voice_is_judged_as_if_each_of_its_windows_had_been_heard(
+    model: SileroModel,
+) -> None:
+    before = np.zeros(7 * WINDOW, np.int16)
+    heard = np.concatenate([before, sounds.speech("what is a cache")])
+    at_once = SileroStream(model).push(heard)
+    bit_by_bit = SileroStream(model)
+    one_by_one = [
+        each for start in range(0, len(heard), 320) for each in bit_by_bit.push(heard[start : start + 320])
+    ]
+    assert at_once == pytest.approx(one_by_one, abs=1e-3)
+    again = SileroStream(model)
+    assert again.push(heard) == at_once
+    assert again.windows_run == len(at_once) - 7, "nothing was run for the silence"

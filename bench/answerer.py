@@ -9,10 +9,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.providers import Chosen
+from pipeline.providers import Chosen, choose
 
 ZERO = "zero"  # every model answers at once
 OWN = "own"  # what the configuration takes
+STREAMING = "streaming"  # the same, with a recogniser that has listened all along
+FINAL_S = 0.05  # after a pause it has its words
 
 
 def main(kind: str) -> int:
@@ -29,6 +31,11 @@ def main(kind: str) -> int:
         parts = (("stt", ZeroEars()), ("llm", ZeroMind()), ("tts", ZeroVoice()))
         engines = Engines(
             config.pipeline, [Chosen(stage, ZERO, "for measuring", part) for stage, part in parts]
+        )
+    elif kind == STREAMING:
+        ears = Chosen("stt", STREAMING, "for measuring", ZeroEars(final_s=FINAL_S))
+        engines = Engines(
+            config.pipeline, [ears, *(choose(stage, config.pipeline) for stage in ("llm", "tts"))]
         )
     return asyncio.run(serve(config, engines))
 

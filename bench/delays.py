@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.answerer import OWN, Answerer
+from bench.answerer import OWN, STREAMING, Answerer
 from bench.caller import Caller
 from bench.phrases import flite, last_voiced_ms, silence
 from bench.talk import CHAT, QUESTION, SETTLE_MS, VOICES, figures, stages
@@ -104,13 +104,24 @@ async def at_once(server: Answerer, voices: list[str], calls: int) -> dict[str, 
 
 
 async def run(count: int = 16, calls: int = 8) -> dict[str, Any]:
-    """One call with `count` questions, then `calls` with a few each; about seven minutes."""
+    """One call with `count` questions, one whose recogniser streams, then `calls` with a few each."""
     voices = [VOICES[index % len(VOICES)] for index in range(count)]
+    async with (
+        vendors() as vendor,
+        Answerer(STREAMING, **environment(vendor)) as server,
+        Caller(server.url, CHAT) as caller,
+    ):
+        await talk(caller, voices[:1])
+        streaming = summary(await talk(caller, voices[: max(2, count // 2)]))
     async with vendors() as vendor, Answerer(OWN, **environment(vendor)) as server:
         async with Caller(server.url, CHAT) as caller:
             await talk(caller, voices[:1])  # connections to the vendor are made by the first answer
             one = {**summary(await talk(caller, voices)), **stages(caller)}
-        return {"one call": one, f"{calls} calls": await at_once(server, voices[: max(2, count // 4)], calls)}
+        return {
+            "one call": one,
+            "streaming": streaming,
+            f"{calls} calls": await at_once(server, voices[: max(2, count // 4)], calls),
+        }
 
 
 def _tone(body: dict[str, Any]) -> bytes:

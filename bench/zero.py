@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import cache
 
@@ -44,8 +45,9 @@ class ZeroEars(_Zero):
     full_pass = False
     punctuates = False
 
-    def __init__(self, text: str = "what is a cache") -> None:
+    def __init__(self, text: str = "what is a cache", final_s: float = 0.0) -> None:
         self._text = text
+        self._final_s = final_s  # from a pause to its words
 
     async def transcribe(
         self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
@@ -53,6 +55,7 @@ class ZeroEars(_Zero):
         words = tuple(Word(word, 0, 0, 1.0) for word in self._text.split())
         async for piece in audio:
             if isinstance(piece, Pause):
+                await asyncio.sleep(self._final_s)
                 yield Transcript("final", self._text, words=words, language=language)
 
 

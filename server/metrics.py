@@ -58,6 +58,7 @@ class Metrics:
             "viva_prepared_tokens_wasted", "Tokens of replies prepared and thrown away."
         )
         self._tokens = self._counters("viva_model_tokens", "Tokens of replies that were heard.", "direction")
+        self._spoken = self._counter("viva_voice_characters", "Characters of phrases that began to be heard.")
         self._heard = self._counter("viva_speech_seconds", "Speech transcribed.")
         self._troubles = self._counters("viva_provider_errors", "Failures that cost a turn.", "stage", "code")
         Gauge(
@@ -91,6 +92,8 @@ class Metrics:
             case ev.ReplyDone(usage=usage) if usage is not None:
                 self._tokens("input").inc(usage.input_tokens)
                 self._tokens("output").inc(usage.output_tokens)
+            case ev.PhraseStarted():
+                self._spoken.inc(len(event.text))
             case ev.Transcribed():
                 self._heard.inc(event.seconds)
             case ev.Trouble():

@@ -66,10 +66,12 @@ def test_a_reply_to_no_turn_has_no_latency(metrics: Metrics) -> None:
 def test_speech_tokens_and_failures_are_counted_by_where_they_belong(metrics: Metrics) -> None:
     metrics.observe(ev.Transcribed("item", "my name is Ann", 2.5))
     metrics.observe(ev.ReplyDone("resp", "completed", usage=Usage(100, 20)))
+    metrics.observe(ev.PhraseStarted("resp", "item", "Hello Ann."))
     metrics.observe(ev.Trouble("llm", "timeout", "the mind of Ann did not answer"))
     seen = figures(metrics)
     assert seen["viva_speech_seconds_total"] == 2.5
     assert seen["viva_model_tokens_total{direction=input}"] == 100
+    assert seen["viva_voice_characters_total"] == 10
     assert seen["viva_model_tokens_total{direction=output}"] == 20
     assert seen["viva_provider_errors_total{code=timeout,stage=llm}"] == 1
     assert b"Ann" not in metrics.text()

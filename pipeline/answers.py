@@ -164,7 +164,7 @@ class Answers:
     def _start(
         self, call: CallSettings, source: MindStream, wording: Wording | None, bounds: Bounds
     ) -> Answer:
-        style = modes.style(call.mode, call.persona, self._voice.name)
+        style = modes.style(call.mode, call.persona, self._voice.name, call.language)
         style = replace(style, voice=call.voice or style.voice, rate=style.rate * call.speed)
         reply = Reply(
             source,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.items import Item
+from pipeline.notices import FellOver, Spent
 from pipeline.providers import Transcript, Usage
 from pipeline.settings import CallSettings
 
@@ -250,4 +251,6 @@ Event = (
     | TurnMeasured
     | Trouble
     | Ended
+    | Spent
+    | FellOver
 )

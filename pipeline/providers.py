@@ -199,6 +199,8 @@ class VoiceStyle:
     instructions: str = ""  # how to speak, where the vendor takes that
     rate: float = 1.0  # 1.0: the voice's normal pace
     pitch: float = 1.0  # 1.0: the voice's normal pitch, where the provider can
+    mode: str = ""  # whose style this is, so that another provider can be given its own: see modes.style
+    persona: str = ""
 
 
 class Voice(Provider, Protocol):

@@ -25,6 +25,7 @@ from pipeline.dialogue import FRONT, Dialogue, shorten
 from pipeline.errors import CallError
 from pipeline.floor import Floor, Parts
 from pipeline.items import Item, Role, new_id
+from pipeline.notices import heard_by
 from pipeline.settings import CallSettings, Settings
 from pipeline.turns import Phase
 
@@ -115,7 +116,7 @@ class Session:
         if self._tasks is None:
             work.close()
             return None
-        task = asyncio.create_task(self._survive(work), name=name)
+        task = asyncio.create_task(self._survive(work), name=name, context=heard_by(self._emit))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: work.close())  # of one that was cancelled before it began

@@ -92,7 +92,7 @@ async def _turn(parts: Parts, config: Config) -> None:
 
 async def _spoken(parts: Parts, text: str, config: Config) -> np.ndarray:
     """int16 at MIC_RATE."""
-    style = modes.style(config.call.mode, config.call.persona, parts.voice.name)
+    style = modes.style(config.call.mode, config.call.persona, parts.voice.name, LANGUAGE)
     pieces: list[np.ndarray] = []
     resampler: Resampler | None = None
     async with aclosing(parts.voice.speak(text, language=LANGUAGE, style=style)) as speech:  # type: ignore[type-var]

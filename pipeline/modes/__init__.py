@@ -100,15 +100,16 @@ def system_prompt(
     return text
 
 
-def style(mode: str, persona: str, provider: str) -> VoiceStyle:
-    """How that persona sounds in that mode with that voice provider.
+def style(mode: str, persona: str, provider: str, language: str = "en") -> VoiceStyle:
+    """How that persona sounds in that mode and language with that voice provider.
 
     For "espeak" `voice` is a variant with its plus sign ("+f3"), to be added to the language's voice."""
     who = load().persona(mode, persona)
+    of = {"mode": mode, "persona": persona}
     if provider == "espeak":
         manner = who.espeak
-        return VoiceStyle(voice=f"+{manner.variant}", rate=manner.rate, pitch=manner.pitch)
+        return VoiceStyle(f"+{manner.variant}", rate=manner.rate, pitch=manner.pitch, **of)
     if provider == "openai":
         instructions = f"{who.openai.manner} {load().modes[mode].instructions}"
-        return VoiceStyle(voice=who.openai.voice, instructions=instructions)
-    return VoiceStyle(rate=who.espeak.rate)
+        return VoiceStyle(who.openai.voice, instructions, **of)
+    return VoiceStyle(rate=who.espeak.rate, **of)

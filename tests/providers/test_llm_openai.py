@@ -18,7 +18,8 @@ from pipeline.settings import LlmSettings, NamedTool, OpenAILlmSettings, Secrets
 from pipeline.tool_use import thinking
 from pipeline.toolbox import Toolbox
 from tests import tools
-from tests.vendors.openai_server import Behaviour, OpenAIServer
+from tests.vendors.behaviour import Behaviour
+from tests.vendors.openai_server import OpenAIServer
 
 OPTIONS = ReplyOptions(language="en", mode="chat", temperature=0.7, max_tokens=99)
 TALK = [Message("system", "Be kind."), Message("user", "Hello.")]

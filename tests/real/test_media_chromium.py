@@ -22,6 +22,7 @@ OFFER = """async (codec) => {
     {audio: {echoCancellation: false, autoGainControl: false, noiseSuppression: false},
      video: {width: 640, height: 480, frameRate: 30}});
   const pc = window.pc = new RTCPeerConnection();
+  stream.getVideoTracks()[0].contentHint = 'detail';  // a slow machine leaves out frames, and shrinks none
   stream.getTracks().forEach(track => pc.addTrack(track, stream));
   pc.ontrack = event => {
     const element = document.createElement(event.track.kind);

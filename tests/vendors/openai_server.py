@@ -18,14 +18,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
 
+from tests.vendors.behaviour import Behaviour, Outcome, paced
+
 Route = Literal["chat", "models", "transcriptions", "speech"]
-Outcome = Literal["open", "served", "failed", "cut", "closed_by_client"]
 
 ERRORS = {  # status -> (type, code, message), as OpenAI words them
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided: {key}."),
@@ -34,18 +35,6 @@ ERRORS = {  # status -> (type, code, message), as OpenAI words them
     429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
     500: ("server_error", None, "The server had an error while processing your request."),
 }
-
-
-@dataclass
-class Behaviour:
-    """How one route answers. Pieces are a reply's tokens, a transcript's words, a sound's blocks."""
-
-    status: int = 200  # another one: the error that OpenAI sends with it
-    first_ms: float = 0.0  # before the first piece (and before the headers)
-    each_ms: float = 0.0  # before each later piece
-    hang_after: int | None = None  # pieces; then nothing more comes, and the connection stays open
-    cut_after: int | None = None  # pieces; then the connection is broken
-    garbage: Literal["", "html", "json"] = ""  # 200, but a web page, or JSON that is none
 
 
 @dataclass
@@ -237,7 +226,7 @@ class OpenAIServer:
             if how.garbage:
                 content_type, pieces, tail = _garbage(how.garbage, content_type)
             response = web.StreamResponse(headers={"Content-Type": content_type})
-            async for piece in self._paced(how, pieces):
+            async for piece in paced(how, pieces):
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(piece)
@@ -260,16 +249,6 @@ class OpenAIServer:
             raise
         finally:
             seen.ended.set()
-
-    @staticmethod
-    async def _paced(how: Behaviour, pieces: Sequence[str | bytes]) -> AsyncIterator[bytes]:
-        for number, piece in enumerate(pieces):
-            if number == how.hang_after:
-                await asyncio.Event().wait()  # until the client goes, which cancels this handler
-            if number == how.cut_after:
-                return
-            await asyncio.sleep((how.each_ms if number else how.first_ms) / 1000)
-            yield piece.encode() if isinstance(piece, str) else piece
 
 
 def _event(data: dict[str, Any]) -> str:

@@ -1,0 +1,57 @@
+"""What a provider tells the call that it works for, beside its stream: what a vendor will charge for, and
+that one failed and another took over.
+
+A stream cannot carry that: one that is closed half-way yields nothing more, and has cost something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.errors import Stage
+
+Unit = Literal["input_tokens", "cached_tokens", "output_tokens", "seconds", "characters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Something that a vendor counts. Cached tokens are not among the input tokens here."""
+
+    stage: Stage
+    provider: str  # the plug-in's name
+    model: str  # as the vendor calls it; "": it has no name
+    unit: Unit
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class FellOver:
+    """One provider of a chain gave way to the next, or was returned to."""
+
+    stage: Stage
+    failed: str  # the plug-in's name
+    to: str  # likewise; what does the work from now on
+    code: str  # as ProviderError.code, or "slow"
+    message: str  # for a person
+
+
+Notice = Spent | FellOver
+
+_listener: ContextVar[Callable[[Notice], None] | None] = ContextVar("notices", default=None)
+
+
+def tell(notice: Notice) -> None:
+    """To the call for which the current task works; to nobody outside a call."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(notice)
+
+
+def heard_by(listener: Callable[[Notice], None]) -> Context:
+    """A context for a task of a call: what is told in it, and in tasks that it starts, goes to `listener`."""
+    context = copy_context()
+    context.run(_listener.set, listener)
+    return context

@@ -105,11 +105,12 @@ def style(mode: str, persona: str, provider: str, language: str = "en") -> Voice
 
     For "espeak" `voice` is a variant with its plus sign ("+f3"), to be added to the language's voice."""
     who = load().persona(mode, persona)
-    of = {"mode": mode, "persona": persona}
     if provider == "espeak":
         manner = who.espeak
-        return VoiceStyle(f"+{manner.variant}", rate=manner.rate, pitch=manner.pitch, **of)
+        return VoiceStyle(
+            f"+{manner.variant}", rate=manner.rate, pitch=manner.pitch, mode=mode, persona=persona
+        )
     if provider == "openai":
         instructions = f"{who.openai.manner} {load().modes[mode].instructions}"
-        return VoiceStyle(who.openai.voice, instructions, **of)
-    return VoiceStyle(rate=who.espeak.rate, **of)
+        return VoiceStyle(who.openai.voice, instructions, mode=mode, persona=persona)
+    return VoiceStyle(rate=who.espeak.rate, mode=mode, persona=persona)

@@ -13,7 +13,7 @@ Outcome = Literal["open", "served", "failed", "cut", "closed_by_client"]
 
 @dataclass
 class Behaviour:
-    """How one route, or one WebSocket, answers. Pieces: a reply's tokens, a transcript's words, blocks of sound."""
+    """How a route or a WebSocket answers. Pieces: a reply's tokens, a transcript's words, blocks of sound."""
 
     status: int = 200  # another one: the error that the vendor sends with it
     first_ms: float = 0.0  # before the first piece (and before the headers)

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.errors import Stage
 
+# Seconds are of sound: sent to a recogniser, or received from a voice. Characters are sent to a voice.
 Unit = Literal["input_tokens", "cached_tokens", "output_tokens", "seconds", "characters"]
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Something that a vendor counts. Cached tokens are not among the input tokens here."""
+    """Something that a vendor counts, or an estimate of it where a request was broken off before its count
+    came. Cached tokens are not among the input tokens here."""
 
     stage: Stage
     provider: str  # the plug-in's name
     model: str  # as the vendor calls it; "": it has no name
     unit: Unit
     amount: float
+    host: str = ""  # of a server that speaks the vendor's protocol in its place; "": the vendor's own
+    response_id: str = ""  # the reply that it was for; `tell` fills it in
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,22 @@ class FellOver:
 Notice = Spent | FellOver
 
 _listener: ContextVar[Callable[[Notice], None] | None] = ContextVar("notices", default=None)
+_reply: ContextVar[str] = ContextVar("reply", default="")
 
 
 def tell(notice: Notice) -> None:
     """To the call for which the current task works; to nobody outside a call."""
     listener = _listener.get()
-    if listener is not None:
-        listener(notice)
+    if listener is None:
+        return
+    if isinstance(notice, Spent):
+        notice = replace(notice, response_id=_reply.get())
+    listener(notice)
+
+
+def work_for(response_id: str) -> None:
+    """What is spent in the current task from now on, and in tasks that it starts, is spent for that reply."""
+    _reply.set(response_id)
 
 
 def heard_by(listener: Callable[[Notice], None]) -> Context:

@@ -3,10 +3,12 @@ client, the models that the key may use, and every failure in plain words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from pipeline.errors import ProviderError, Stage
+from pipeline.notices import Spent, Unit, tell
 from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSettings, Settings
 
 NAME = "openai"
@@ -42,6 +44,7 @@ class Account:
         base_url = own.base_url or settings.secrets.openai_base_url or ""
         self.hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
         self.where = "OpenAI" if self.hosted else base_url
+        self._host = "" if self.hosted else urlsplit(base_url).hostname or base_url
         self._stage: Stage = stage
         self._kinds = kinds
         self._other_kinds = other_kinds
@@ -72,6 +75,25 @@ class Account:
 
     async def close(self) -> None:
         await self.client.close()
+
+    @contextmanager
+    def request(self, costs: Callable[[], Mapping[Unit, float]]) -> Iterator[None]:
+        """Around one request: tells what it has cost when it is over, also if it was broken off, and raises
+        whatever goes wrong as a ProviderError. What was refused costs nothing."""
+        import openai
+
+        refused = False
+        try:
+            yield
+        except ProviderError:
+            raise
+        except Exception as error:  # the SDK's own, and what its HTTP library raises in mid-stream
+            refused = isinstance(error, openai.APIError)
+            raise self.translated(error) from error
+        finally:
+            for unit, amount in ({} if refused else costs()).items():
+                if amount:
+                    tell(Spent(self._stage, NAME, self.model, unit, amount, self._host))
 
     def bad_response(self, what: str) -> ProviderError:
         return self._error("bad_response", f"{self.where} answered with {what}")

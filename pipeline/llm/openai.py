@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import openai_account
-from pipeline.errors import ProviderError
 from pipeline.items import new_id
+from pipeline.notices import Unit
 from pipeline.providers import CutShort, Message, Piece, ReplyOptions, Token, ToolCall, Usage
 from pipeline.settings import NamedTool, Settings
+from pipeline.tokens import estimate, estimate_all
 
 if TYPE_CHECKING:
     import openai
@@ -82,22 +83,28 @@ class OpenAIMind:
         """The next message, token by token. Raises ProviderError. Closing it closes the HTTP stream."""
         finished: str | None = None
         calls: dict[int, ToolCall] = {}  # the newest of each index
-        try:
+        usage: Usage | None = None
+        written: list[str] = []
+
+        def costs() -> Mapping[Unit, float]:
+            return _costs(usage or Usage(estimate_all(messages), estimate("".join(written))))
+
+        with self._account.request(costs):
             stream = await self._open(messages, options)
             async with stream:
                 async for chunk in stream:
                     for choice in chunk.choices or ():
                         if choice.delta and choice.delta.content:
+                            written.append(choice.delta.content)
                             yield Token(choice.delta.content)
                         for part in (choice.delta and choice.delta.tool_calls) or ():
-                            yield _call(part, calls)
+                            call = _call(part, calls)
+                            written.append(call.arguments)
+                            yield call
                         finished = choice.finish_reason or finished
                     if chunk.usage:
-                        yield _usage(chunk.usage)
-        except ProviderError:
-            raise
-        except Exception as error:  # the SDK's own, and what its HTTP library raises in mid-stream
-            raise self._account.translated(error) from error
+                        usage = _usage(chunk.usage)
+                        yield usage
         if finished is None:
             raise self._account.bad_response("a reply that ends in the middle")
         if finished in CUTS:
@@ -198,6 +205,14 @@ def _usage(usage: CompletionUsage) -> Usage:
     details = usage.prompt_tokens_details
     cached = (details and details.cached_tokens) or 0
     return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+
+
+def _costs(usage: Usage) -> Mapping[Unit, float]:
+    return {
+        "input_tokens": usage.input_tokens - usage.cached_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }
 
 
 def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -88,15 +88,13 @@ class _Transcriptions:
         if prompt:
             request["prompt"] = prompt
         transcriptions = self._account.client.audio.transcriptions
-        try:
+        with self._account.request(lambda: {"seconds": len(part.samples) / MIC_RATE}):
             if "transcribe" in model:
                 return await self._streamed(await transcriptions.create(**request, stream=True), said)
             if self.timed:
                 granularities = ["word", "segment"]
                 request |= {"response_format": "verbose_json", "timestamp_granularities": granularities}
             return self._heard(await transcriptions.create(**request))
-        except Exception as error:
-            raise self._account.translated(error) from error
 
     async def _streamed(self, stream: Any, said: Callable[[str], None]) -> Heard:
         text = ""

@@ -11,7 +11,6 @@ from typing import Any, get_args
 import numpy as np
 
 from pipeline import openai_account
-from pipeline.errors import ProviderError
 from pipeline.providers import Speech, Voice, VoiceStyle
 from pipeline.settings import Language, Settings
 
@@ -61,26 +60,23 @@ class OpenAIVoice:
             request["instructions"] = style.instructions
         if style.rate != 1.0:
             request["speed"] = min(4.0, max(0.25, style.rate))
-        try:
-            speech = self._account.client.audio.speech.with_streaming_response
+        speech = self._account.client.audio.speech.with_streaming_response
+        sound = _Sound()
+        with self._account.request(lambda: {"characters": len(text), "seconds": sound.received / RATE}):
             async with speech.create(**request) as response:
                 kind = response.headers.get("content-type", "")
                 if kind.startswith(("text/", "application/json")):
                     raise self._account.bad_response(f"{kind}, not with sound")
-                sound = _Sound()
                 async for block in response.iter_bytes():
                     if len(samples := sound.push(block)):
                         yield Speech(samples, RATE)
-        except ProviderError:
-            raise
-        except Exception as error:
-            raise self._account.translated(error) from error
 
 
 class _Sound:
     """Blocks of a network as samples: a sample may be split between two, and silence comes first."""
 
     def __init__(self) -> None:
+        self.received = 0  # samples, silence included
         self._rest = b""  # an odd byte
         self._held: np.ndarray | None = np.zeros(0, np.int16)  # silence so far; None: it has ended
 
@@ -90,6 +86,7 @@ class _Sound:
         whole = len(data) // 2 * 2
         self._rest = data[whole:]
         samples = np.frombuffer(data[:whole], "<i2").astype(np.int16)
+        self.received += len(samples)
         if self._held is None:
             return samples
         held = np.concatenate([self._held, samples])

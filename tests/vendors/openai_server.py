@@ -63,6 +63,7 @@ class OpenAIServer:
         # what the model calls after its text: (name, arguments as JSON), or what makes that from the request
         self.calls: list[tuple[str, str]] | Callable[[dict[str, Any]], list[tuple[str, str]]] = []
         self.refuses: dict[str, str] = {}  # parameters of a chat that are a 400, with its words
+        self.cached_tokens = 0  # of the prompt
         self.finish = ""  # why the reply ends; "": as a model would
         # What every recording says; or what makes it from the file sent: words with their times in s.
         self.heard: str | Callable[[bytes], list[tuple[str, float, float]]] = "i worked on a database"
@@ -126,6 +127,7 @@ class OpenAIServer:
         calls = self.calls(body) if callable(self.calls) else self.calls
         finish = self.finish or ("tool_calls" if calls else "stop")
         usage["total_tokens"] = sum(usage.values())
+        usage["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens, "audio_tokens": 0}
         head = {"id": "chatcmpl-1", "created": 1, "model": body["model"]}
         if not body.get("stream"):
             message = {"role": "assistant", "content": text, "refusal": None}

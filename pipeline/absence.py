@@ -50,6 +50,8 @@ class Left:
     items: tuple[Item, ...]
     missed: Missed | None  # of which they are still to be told
     owed: bool  # they wait for an answer of which they have heard nothing
+    notes: str = ""  # of the mind, on what it is no longer told
+    covered: tuple[str, ...] = ()  # ids of the items that are in them
 
 
 class Absence:
@@ -76,11 +78,13 @@ class Absence:
     async def leave(self) -> Left:
         """Nobody comes back to this process."""
         missed = await self.back()
-        return Left(tuple(self._items()), missed, self._owed)
+        memory = self._floor.memory
+        return Left(tuple(self._items()), missed, self._owed, memory.notes, tuple(memory.covered))
 
     def restore(self, left: Left) -> None:
         """What was left in the process before."""
         self.away, self._missed, self._owed = True, left.missed, left.owed
+        self._floor.memory.notes, self._floor.memory.covered = left.notes, set(left.covered)
 
     def begin(self) -> None:
         """The line is lost."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline import modes
-from pipeline.dialogue import Dialogue
 from pipeline.items import Item, new_id
 from pipeline.languages import say
+from pipeline.memory import Memory, Spawn
 from pipeline.providers import Message, Mind, ReplyOptions, Voice
 from pipeline.reply import Bounds, Reply, Wording, fixed
 from pipeline.settings import CallSettings, Settings
@@ -24,8 +24,6 @@ PREPARATIONS = 3  # at most so many at the first sign of a pause, in
 PREPARATIONS_S = 10.0
 MEASURED = 8  # preparations that show how long it takes until there is sound
 SPARE_MS = 150  # on top of the slowest of them
-
-Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None] | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +80,14 @@ class Answers:
         self,
         mind: Mind,
         voice: Voice,
-        dialogue: Dialogue,
+        memory: Memory,
         settings: Settings,
         spawn: Spawn,
         clock: Callable[[], float],
         toolbox: Toolbox,
         seed: int = 0,
     ) -> None:
-        self._dialogue = dialogue
+        self._memory = memory
         self._mind = mind
         self._voice = voice
         self._settings = settings
@@ -119,7 +117,8 @@ class Answers:
         request = request or Request()
         call = call.merged(request.patch)
         system = modes.system_prompt(call.mode, call.persona, call.language, call.topic, call.instructions)
-        messages = self._dialogue.messages(system, self._settings.llm.history_messages, request.given)
+        messages = self._memory.messages(system, request.given)
+        self._memory.mind_is_needed()
         if ahead is not None:
             messages.append(ahead)
         llm, turns = self._settings.llm, self._settings.turns
@@ -146,6 +145,8 @@ class Answers:
         answer = self._start(call, source, wording, Bounds(call.max_output_tokens, estimate_all(messages)))
         answer.said, answer.metadata = said, request.metadata
         answer.in_conversation = request.in_conversation
+        if answer.task is not None:
+            answer.task.add_done_callback(lambda _: self._memory.mind_is_free(call))
         return answer
 
     def words(self, call: CallSettings, key: str) -> Answer:

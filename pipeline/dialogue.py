@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.errors import CallError
 from pipeline.items import Item
 from pipeline.providers import Message, ToolCall
+from pipeline.tokens import estimate_all
 
 INTERRUPTED = "[INTERRUPTED] "
 PENDING = "No result has come yet."  # in place of a call's output
 FRONT = "root"  # a client's name for the place before the first item
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Messages that have to stay together: a reply, the calls that came with it and what came out of them,
+    wherever the outputs stand."""
+
+    messages: list[Message]
+    item_ids: list[str] = field(default_factory=list)  # that they are made from
+
+    @property
+    def tokens(self) -> int:
+        """An estimate."""
+        return estimate_all(self.messages)
 
 
 class Dialogue:
@@ -58,18 +74,36 @@ class Dialogue:
         self.items.remove(item)
         return item
 
-    def messages(self, system: str, limit: int, given: Sequence[Item] | None = None) -> list[Message]:
-        """What the mind is given: the system prompt and the last `limit` messages.
+    def exchanges(self, covered: Collection[str] = ()) -> list[Exchange]:
+        """Those of all items but the ones whose ids are `covered`."""
+        return _exchanges([item for item in self.items if item.id not in covered])
+
+    def messages(
+        self,
+        system: str,
+        limit: int,
+        given: Sequence[Item] | None = None,
+        *,
+        covered: Collection[str] = (),
+        tokens: int | None = None,
+    ) -> list[Message]:
+        """What the mind is given: the system prompt and the newest messages, at least one exchange of them.
 
         Args:
+            limit: messages beside the system prompt.
             given: items in place of the history.
+            covered: ids of items of the history that are left out.
+            tokens: that all of them may have, estimated.
         """
+        prompt = Message("system", system)
+        room = math.inf if tokens is None else tokens - estimate_all([prompt])
         kept: list[Message] = []
-        for exchange in reversed(_exchanges(self.items if given is None else given)):
-            if kept and len(kept) + len(exchange) > limit:
+        for exchange in reversed(self.exchanges(covered) if given is None else _exchanges(given)):
+            room -= exchange.tokens
+            if kept and (len(kept) + len(exchange.messages) > limit or room < 0):
                 break
-            kept[:0] = exchange
-        return [Message("system", system), *kept]
+            kept[:0] = exchange.messages
+        return [prompt, *kept]
 
 
 def shorten(item: Item, audio_ms: int) -> None:
@@ -78,32 +112,34 @@ def shorten(item: Item, audio_ms: int) -> None:
     item.audio_ms = min(item.audio_ms, audio_ms)
 
 
-def _exchanges(items: Sequence[Item]) -> list[list[Message]]:
-    """The messages of the items, in groups that have to stay together: a reply, the calls that came with it
-    and what came out of them, wherever the outputs stand.
-
-    A reply of which nothing was heard is left out, unless the mind noted something with it."""
+def _exchanges(items: Sequence[Item]) -> list[Exchange]:
+    """A reply of which nothing was heard is left out, unless the mind noted something with it."""
     outputs = {item.call_id: item.text or "" for item in items if item.kind == "function_call_output"}
-    exchanges: list[list[Message]] = []
+    exchanges: list[Exchange] = []
     goes_on = False  # a call would be the last reply's
     for item in items:
         for message in item.steps:
             goes_on = False
             if message.role == "tool":
-                exchanges[-1].append(message)
+                exchanges[-1].messages.append(message)
             else:
-                exchanges.append([message])
+                exchanges.append(Exchange([message]))
         if item.kind == "function_call_output":
             goes_on = False
         elif item.kind == "function_call" and item.status == "completed":
             call = ToolCall(item.call_id, item.name, item.text or "")
             if not goes_on:
-                exchanges.append([Message("assistant", "")])
-            first, goes_on = exchanges[-1][0], True
-            exchanges[-1][0] = replace(first, note=item.note or first.note, calls=(*first.calls, call))
-            exchanges[-1].append(Message("tool", outputs.get(call.id, PENDING), call_id=call.id))
+                exchanges.append(Exchange([Message("assistant", "")]))
+            messages, goes_on = exchanges[-1].messages, True
+            first = messages[0]
+            messages[0] = replace(first, note=item.note or first.note, calls=(*first.calls, call))
+            messages.append(Message("tool", outputs.get(call.id, PENDING), call_id=call.id))
         elif item.role is not None and item.text is not None and (item.text or item.note is not None):
             text = INTERRUPTED + item.text if item.interrupted else item.text
-            exchanges.append([Message(item.role, text, item.note)])
+            exchanges.append(Exchange([Message(item.role, text, item.note)]))
             goes_on = item.role == "assistant"
+        if (
+            exchanges and item.text is not None
+        ):  # words to come would be forgotten with what stands before them
+            exchanges[-1].item_ids.append(item.id)
     return exchanges

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import commands, modes, turns
 from pipeline import events as ev
-from pipeline import modes, turns
 from pipeline.answering import Answering
 from pipeline.answers import Answers, Spawn
 from pipeline.audio import AudioChunk
@@ -27,6 +27,7 @@ from pipeline.hearing import Hearing
 from pipeline.items import new_id
 from pipeline.languages import fold, is_backchannel, is_fragment, starts_with_interrupt
 from pipeline.listening import Utterance
+from pipeline.memory import Memory
 from pipeline.patience import judge, patience_ms
 from pipeline.providers import Mind, Recognizer, Transcript, Voice
 from pipeline.settings import CallSettings, PatienceSettings, Settings
@@ -90,8 +91,9 @@ class Floor:
         gate = Gate(settings.gate, SileroStream(parts.silero))
         guard = EchoGuard() if settings.turns.echo_guard else None
         self.hearing = Hearing(gate, guard, parts.ears, spawn, emit, self._transcribed, self._recogniser_over)
+        self.memory = Memory(parts.mind, dialogue, settings.llm, spawn)
         self.answering = Answering(
-            Answers(parts.mind, parts.voice, dialogue, settings, spawn, self._clock, parts.toolbox, seed),
+            Answers(parts.mind, parts.voice, self.memory, settings, spawn, self._clock, parts.toolbox, seed),
             dialogue,
             settings,
             wants_full=parts.mind.wants_full and parts.ears.full_pass,
@@ -198,34 +200,34 @@ class Floor:
         elif request is not None:
             self.answering.ask(request)
 
-    def _act(self, command: turns.Command) -> None:
+    def _act(self, command: commands.Command) -> None:
         match command:
-            case turns.OpenUtterance(started_ms, over_reply):
+            case commands.OpenUtterance(started_ms, over_reply):
                 call = self._call()
                 words = hints(call.mode, call.language, call.topic)
                 self.hearing.open(started_ms, call.language, over_reply=over_reply, hints=words)
-            case turns.Finalise():
+            case commands.Finalise():
                 self._finalise()
-            case turns.GoOn():
+            case commands.GoOn():
                 self.answering.unprepare()
                 if self.hearing.utterance:
                     self.hearing.utterance.go_on(self.turns.last_pause_ms)
-            case turns.EndUtterance(why, judged):
+            case commands.EndUtterance(why, judged):
                 self._end_utterance(why, judged)
-            case turns.DropUtterance():
+            case commands.DropUtterance():
                 self.answering.unprepare()
                 self.hearing.drop()
-            case turns.BecomeTurn():
+            case commands.BecomeTurn():
                 self.hearing.become_turn(interrupted=False)
-            case turns.Interrupt():
+            case commands.Interrupt():
                 self._interrupt()
-            case turns.Withdraw():
+            case commands.Withdraw():
                 self._withdraw()
-            case turns.Duck() if self.air.answer:
+            case commands.Duck() if self.air.answer:
                 self.air.answer.reply.playout.duck(self._settings.turns.duck_db)
-            case turns.Hold() if self.air.answer:
+            case commands.Hold() if self.air.answer:
                 self.air.answer.reply.playout.hold()
-            case turns.Resume() if self.air.answer:
+            case commands.Resume() if self.air.answer:
                 self.air.answer.reply.playout.resume()
 
     def commit(self) -> None:

@@ -1,4 +1,4 @@
-"""What a recogniser, a mind and a voice have to do, and how one is loaded by name.
+"""What a recogniser, a mind and a voice have to do. `pipeline.choice` loads them by name.
 
 A plug-in is one file, `pipeline/<stage>/<name>.py`, with two functions:
 
@@ -8,17 +8,14 @@ A plug-in is one file, `pipeline/<stage>/<name>.py`, with two functions:
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import ModuleType
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from pipeline.audio import AudioChunk
-from pipeline.errors import ConfigError, Stage
-from pipeline.settings import NamedTool, Settings, Tool
+from pipeline.settings import NamedTool, Tool
 
 
 class Provider(Protocol):
@@ -153,6 +150,8 @@ class ReplyOptions:
     seed: int = 0  # the same for the whole conversation; lets two conversations begin differently
     tools: tuple[Tool, ...] = ()  # functions that it may call
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
+    # "side": work beside the conversation, such as notes on it: nothing comes of a mind that is no model
+    task: Literal["talk", "side"] = "talk"
 
 
 class Mind(Provider, Protocol):
@@ -210,51 +209,3 @@ class Voice(Provider, Protocol):
     def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
         """One phrase of speakable text (no Markdown, no emoji), streamed, silence before it trimmed.
         Raises ProviderError. Closing the iterator stops the synthesis."""
-
-
-# ------------------------------------------------------------------ loading
-
-BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
-    "stt": ("openai", "faster_whisper", "pocketsphinx"),
-    "llm": ("openai", "scripted"),
-    "tts": ("openai", "espeak"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which plug-in a stage took, and why, for the start-up lines and the page."""
-
-    stage: Stage
-    name: str
-    why: str
-    provider: Any = field(repr=False)
-
-
-def plugin(stage: Stage, name: str) -> ModuleType:
-    """The module of a plug-in. Raises ConfigError with the names there are."""
-    if name not in BUILT_IN[stage]:
-        raise ConfigError(f'{stage}.provider = "{name}": there is {", ".join(BUILT_IN[stage])} or "auto"')
-    return importlib.import_module(f"pipeline.{stage}.{name}")
-
-
-def choose(stage: Stage, settings: Settings) -> Chosen:
-    """Loads what the configuration names; "auto" takes the first that lacks nothing.
-
-    Raises ConfigError when a named one lacks something."""
-    wanted = getattr(settings, stage).provider
-    if wanted != "auto":
-        module = plugin(stage, wanted)
-        lacks = module.missing(settings)
-        if lacks:
-            raise ConfigError(f'{stage}.provider = "{wanted}": {lacks}')
-        return Chosen(stage, wanted, "named in the configuration", module.create(settings))
-    passed_over: list[str] = []
-    for name in BUILT_IN[stage]:
-        module = plugin(stage, name)
-        lacks = module.missing(settings)
-        if lacks is None:
-            why = "embedded" if name == BUILT_IN[stage][-1] else "the best that is there"
-            return Chosen(stage, name, "; ".join([why, *passed_over]), module.create(settings))
-        passed_over.append(f"for {name}, {lacks}")
-    raise ConfigError(f"{stage}: nothing can run here ({'; '.join(passed_over)})")

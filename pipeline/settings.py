@@ -107,6 +107,8 @@ class LlmSettings(Section):
     max_tokens_interview: int = Field(300, ge=1, le=8000)
     max_tokens: int = Field(150, ge=1, le=8000)
     history_messages: int = Field(20, ge=2, le=400)
+    history_tokens: int = Field(6000, ge=500, le=1_000_000)
+    notes_tokens: int = Field(300, ge=0, le=4000)  # of what is known beyond the history; 0: nothing is
     openai: OpenAILlmSettings = OpenAILlmSettings()
     scripted: ScriptedSettings = ScriptedSettings()
 

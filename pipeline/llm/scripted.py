@@ -56,6 +56,8 @@ class ScriptedMind:
         self, messages: Sequence[Message], options: ReplyOptions
     ) -> AsyncIterator[Token | Note | Usage]:
         """The next message, word by word, then what to remember."""
+        if options.task == "side":
+            return
         # Scoring a long answer takes 10 to 30 ms, in which no call's sound may stand still.
         text, note = await asyncio.to_thread(self._answer, messages, options)
         for token in re.findall(r"\s*\S+", text):

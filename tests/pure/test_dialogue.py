@@ -124,3 +124,20 @@ def test_the_window_never_parts_a_call_from_its_output(limit: int) -> None:
     assert [message.call_id for message in messages if message.role == "tool"] == asked
     assert len(messages) <= max(limit, 3)
     assert messages[-1].text == "Sunny."
+
+
+def test_words_that_are_still_to_come_are_not_counted_to_what_stands_before_them() -> None:
+    history = dialogue("a", "b")
+    history.add(Item("pending", "user", "completed", None))
+    history.add(Item("last", "assistant", text="c"))
+    assert [one.item_ids for one in history.exchanges()] == [["item_0"], ["item_1"], ["last"]]
+    history.find("pending").text = "now known"
+    assert [message.text for message in history.messages("s", 9, covered={"item_0", "item_1"})[1:]] == [
+        "now known",
+        "c",
+    ]
+
+
+def test_the_newest_exchange_is_told_however_long_it_is() -> None:
+    history = dialogue("a", "b " * 400)
+    assert [message.text for message in history.messages("s", 9, tokens=100)[1:]] == ["b " * 400]

@@ -272,20 +272,6 @@ def test_a_mind_that_keeps_one_waiting_gets_a_filler_then_an_apology() -> None:
     assert call.session.items[-1].status == "completed"
 
 
-def test_the_history_is_the_system_prompt_and_the_last_twenty_messages() -> None:
-    def talk(session: object) -> None:
-        for number in range(30):
-            session.say(f"message {number}")
-        session.reply()
-
-    mind = Mind(["Yes."])
-    Call(Ears([]), mind, Voice()).at(100, talk).run(1000)
-    roles = [message.role for message in mind.asked[0]]
-    assert roles[0] == "system"
-    assert roles.count("user") == 20
-    assert mind.asked[0][-1].text == "message 29"
-
-
 def test_nothing_of_a_call_is_left_when_it_ends() -> None:
     ears = Ears([[QUESTION]])
     call = Call(ears, Mind([LONG], token_ms=500), Voice(), speech(500, QUESTION)).run(3000)

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.providers import Chosen, choose
+from pipeline.choice import Chosen, choose
 
 ZERO = "zero"  # every model answers at once
 OWN = "own"  # what the configuration takes

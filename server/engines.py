@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from pipeline.choice import Chosen, choose
 from pipeline.errors import ProviderError, Stage
-from pipeline.providers import Chosen, choose
 from pipeline.session import Parts
 from pipeline.settings import Settings
 from pipeline.silero import SileroModel

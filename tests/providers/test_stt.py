@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.providers import Pause, Recognizer, plugin
+from pipeline.choice import plugin
+from pipeline.providers import Pause, Recognizer
 from tests.providers.ears import Piece, heard, kinds, listened, sentence, settings_for
 from tests.vendors.openai_server import OpenAIServer
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from pipeline.audio import MIC_RATE
+from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Pause, Recognizer, plugin
+from pipeline.providers import Pause, Recognizer
 from pipeline.settings import OpenAISttSettings, Secrets, Settings, SttSettings
 from tests.providers.ears import KEY, SAID, Piece, heard, kinds, listened, microphone, sentence, settings_for
 from tests.providers.spoken import answered, breaths_ms, sentences, sound, words_in

@@ -15,8 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Pause, plugin
+from pipeline.providers import Pause
 from pipeline.settings import PocketsphinxSettings, Settings, SttSettings
 from pipeline.stt.pocketsphinx import CUT_AFTER_S, Pocketsphinx
 from tests.providers.ears import SAID, Piece, heard, kinds, sentence

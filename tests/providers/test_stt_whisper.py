@@ -11,8 +11,9 @@ import faster_whisper
 import numpy as np
 import pytest
 
+from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Pause, Recognizer, plugin
+from pipeline.providers import Pause, Recognizer
 from pipeline.settings import FasterWhisperSettings, Settings, SttSettings
 from pipeline.stt.whisper import Row, Whisper
 from tests.providers.ears import Piece, heard

@@ -14,8 +14,9 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord, plugin
+from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
 from pipeline.settings import Language, OpenAITtsSettings, Secrets, Settings, TtsSettings
 from pipeline.tts.espeak import RATE, Espeak
 from pipeline.visemes import shapes_of

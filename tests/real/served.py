@@ -20,7 +20,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from pipeline.providers import Chosen
+from pipeline.choice import Chosen
 from pipeline.settings import CallSettings, Settings
 from server.access.admission import CONNECTIONS
 from server.access.connections import Connections

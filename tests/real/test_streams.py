@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from pipeline import events as ev
 from pipeline.audio import VOICE_CHUNK
-from pipeline.providers import plugin
+from pipeline.choice import plugin
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Secrets, Settings
 from tests.session.call import silero

@@ -1,0 +1,157 @@
+"""Which plug-in does the work of a stage: what the configuration names, or the best that is there.
+
+Plug-ins are the files of `pipeline/<stage>/`, and what other distributions announce as entry points of the
+groups `viva.stt`, `viva.llm` and `viva.tts`: a module, or any object, with `missing` and `create`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pipeline.errors import ConfigError, Stage
+from pipeline.settings import Settings
+
+AUTO = "auto"
+BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
+    "stt": ("openai", "faster_whisper", "pocketsphinx"),
+    "llm": ("openai", "scripted"),
+    "tts": ("openai", "espeak"),
+}
+WORK: Mapping[Stage, str] = {"stt": "transcribe", "llm": "reply", "tts": "speak"}  # what a provider does
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plug-in that could be taken."""
+
+    stage: Stage
+    name: str
+    lacks: str | None  # to run here, in words; None: nothing
+    source: str = ""  # name and version of the distribution that it comes from; "": this one
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which plug-in a stage took, and why, for the start-up lines and the page."""
+
+    stage: Stage
+    name: str
+    why: str
+    provider: Any = field(repr=False)
+    better: str = ""  # what is preferred to it, and what that lacks; "": nothing is
+    links: tuple[Chosen, ...] = ()  # of a chain, the first one first; then `provider` is the chain
+
+
+def plugin(stage: Stage, name: str) -> Any:
+    """What has `missing` and `create`. Raises ConfigError with the names there are."""
+    if name in BUILT_IN[stage]:
+        return importlib.import_module(f"pipeline.{stage}.{name}")
+    foreign = _foreign(stage)
+    if name not in foreign:
+        known = ", ".join([*BUILT_IN[stage], *foreign])
+        raise ConfigError(f'{stage}.provider = "{name}": there is {known} or "{AUTO}"')
+    entry = foreign[name]
+    try:
+        loaded = entry.load()
+    except Exception as error:
+        raise _broken(stage, entry, f"cannot be imported: {_words(error)}") from error
+    for function in ("missing", "create"):
+        if not callable(getattr(loaded, function, None)):
+            raise _broken(stage, entry, f"has no function {function}(settings)")
+    return loaded
+
+
+def candidates(stage: Stage, settings: Settings) -> Iterator[Candidate]:
+    """All plug-ins there are, the preferred ones first, those of other distributions last."""
+    for name in BUILT_IN[stage]:
+        yield Candidate(stage, name, plugin(stage, name).missing(settings))
+    for name, entry in _foreign(stage).items():
+        try:
+            lacks = _lacks(stage, name, settings)
+        except ConfigError as error:
+            lacks = str(error)
+        yield Candidate(stage, name, lacks, _source(entry))
+
+
+def choose(stage: Stage, settings: Settings) -> Chosen:
+    """Creates what the configuration names; "auto" takes whatever lacks nothing, the best one first.
+
+    Raises ConfigError when a named one lacks something."""
+    wanted: str | Sequence[str] = getattr(settings, stage).provider
+    if wanted != AUTO:
+        names = [wanted] if isinstance(wanted, str) else wanted
+        links = [_create(stage, name, settings, "named in the configuration") for name in names]
+        return _joined(links, settings)
+    links = []
+    better: list[str] = []
+    # Not what other distributions bring: that one is installed is no consent to its hearing what people say.
+    for name in BUILT_IN[stage]:
+        lacks = plugin(stage, name).missing(settings)
+        if lacks is None:
+            why = "embedded" if name == BUILT_IN[stage][-1] else "the best that is there"
+            links.append(_create(stage, name, settings, why if not links else "if those before it fail"))
+        elif not links:
+            better.append(f"{name}: {lacks}")
+    if not links:
+        raise ConfigError(f"{stage}: nothing can run here ({'; '.join(better)})")
+    return _joined(links, settings, "; ".join(better))
+
+
+def _joined(links: Sequence[Chosen], settings: Settings, better: str = "") -> Chosen:
+    first = links[0]
+    return Chosen(first.stage, first.name, first.why, first.provider, better)
+
+
+def _create(stage: Stage, name: str, settings: Settings, why: str) -> Chosen:
+    lacks = _lacks(stage, name, settings)
+    if lacks:
+        raise ConfigError(f'{stage}.provider = "{name}": {lacks}')
+    try:
+        provider = plugin(stage, name).create(settings)
+    except ConfigError:
+        raise
+    except Exception as error:
+        if name in BUILT_IN[stage]:
+            raise
+        raise _broken(stage, _foreign(stage)[name], f"create() failed: {_words(error)}") from error
+    for part in ("name", "detail", "start", "close", WORK[stage]):
+        if not hasattr(provider, part):
+            entry = _foreign(stage)[name]
+            raise _broken(stage, entry, f"create() gave a {type(provider).__name__} without {part}")
+    return Chosen(stage, name, why, provider)
+
+
+def _lacks(stage: Stage, name: str, settings: Settings) -> str | None:
+    module = plugin(stage, name)
+    try:
+        lacks: str | None = module.missing(settings)
+    except Exception as error:
+        if name in BUILT_IN[stage]:
+            raise
+        raise _broken(stage, _foreign(stage)[name], f"missing() failed: {_words(error)}") from error
+    return lacks
+
+
+# ------------------------------------------------------------------ what others bring
+
+
+def _foreign(stage: Stage) -> dict[str, EntryPoint]:
+    """By name. A name of ours is ours."""
+    announced = entry_points(group=f"viva.{stage}")
+    return {entry.name: entry for entry in announced if entry.name not in BUILT_IN[stage]}
+
+
+def _source(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def _broken(stage: Stage, entry: EntryPoint, what: str) -> ConfigError:
+    return ConfigError(f'the {stage} plug-in "{entry.name}" of {_source(entry)} ({entry.value}) {what}')
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

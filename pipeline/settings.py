@@ -6,9 +6,10 @@ Units are in the names. The defaults here and those in config.toml are the same:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 Mode = Literal["interview", "language", "chat"]
 Language = Literal["en", "es", "fr", "de", "zh", "hi", "ja", "ko", "pt", "ar", "ru", "it", "nl"]
@@ -62,6 +63,21 @@ class TurnSettings(Section):
     echo_guard: bool = True  # take our own voice out of the microphone, where it comes back
 
 
+def _names(given: Any) -> Any:
+    listed = given if isinstance(given, list | tuple) else [given]
+    if not listed or not all(isinstance(name, str) and name for name in listed):
+        raise PydanticCustomError("provider", 'write "auto", a name, or a list of names')
+    if listed is given and "auto" in listed:
+        raise PydanticCustomError("provider", 'a list names what is taken in turn; "auto" makes its own')
+    if len(set(listed)) < len(listed):
+        raise PydanticCustomError("provider", "this names one twice")
+    return given
+
+
+# "auto"; the name of a plug-in; or several, of which each stands in for those before it
+ProviderNames = Annotated[str | tuple[str, ...], BeforeValidator(_names)]
+
+
 class PocketsphinxSettings(Section):
     at_once: int = Field(8, ge=1, le=64)  # utterances decoded at a time, each in a small process; more wait
     full_pass: bool = True
@@ -85,7 +101,7 @@ class OpenAISttSettings(Section):
 
 
 class SttSettings(Section):
-    provider: str = "auto"
+    provider: ProviderNames = "auto"
     pocketsphinx: PocketsphinxSettings = PocketsphinxSettings()
     faster_whisper: FasterWhisperSettings = FasterWhisperSettings()
     openai: OpenAISttSettings = OpenAISttSettings()
@@ -97,12 +113,22 @@ class OpenAILlmSettings(Section):
     timeout_s: float = Field(30.0, gt=0)
 
 
+class LocalLlmSettings(Section):
+    """A server on this machine that is found by itself."""
+
+    # where Ollama, LM Studio, vLLM and llama.cpp usually are; (): nothing is looked for
+    ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = (11434, 1234, 8000, 8080)
+    within_ms: int = Field(300, ge=10, le=10_000)  # for all of them to answer
+    model: str = ""  # "": llm.openai.model where it is there, else the first that can talk
+    timeout_s: float = Field(30.0, gt=0)
+
+
 class ScriptedSettings(Section):
     questions: int = Field(8, ge=1, le=60)  # main questions in an interview
 
 
 class LlmSettings(Section):
-    provider: str = "auto"
+    provider: ProviderNames = "auto"
     temperature: float = Field(0.9, ge=0, le=2)
     max_tokens_interview: int = Field(300, ge=1, le=8000)
     max_tokens: int = Field(150, ge=1, le=8000)
@@ -110,6 +136,7 @@ class LlmSettings(Section):
     history_tokens: int = Field(6000, ge=500, le=1_000_000)
     notes_tokens: int = Field(300, ge=0, le=4000)  # of what is known beyond the history; 0: nothing is
     openai: OpenAILlmSettings = OpenAILlmSettings()
+    local: LocalLlmSettings = LocalLlmSettings()
     scripted: ScriptedSettings = ScriptedSettings()
 
 
@@ -124,9 +151,23 @@ class OpenAITtsSettings(Section):
 
 
 class TtsSettings(Section):
-    provider: str = "auto"
+    provider: ProviderNames = "auto"
     espeak: EspeakSettings = EspeakSettings()
     openai: OpenAITtsSettings = OpenAITtsSettings()
+
+
+class ChainSettings(Section):
+    """When a provider that others stand in for is too late, and how long it is left alone once it fails."""
+
+    stt_late_ms: int = Field(800, ge=100, le=30_000)  # after a pause, without a final transcript
+    llm_late_ms: int = Field(800, ge=100, le=30_000)  # without a first token, or the next one
+    tts_late_ms: int = Field(800, ge=100, le=30_000)  # without a first sound, or the next one
+    untried_late_ms: int = Field(4000, ge=100, le=60_000)  # of one that has not shown yet how fast it is
+    failures: int = Field(2, ge=1, le=20)  # in a row, then it is left alone
+    cool_down_s: float = Field(15.0, gt=0, le=3600)  # then one request tries it again
+    cool_down_growth: float = Field(2.0, ge=1, le=10)  # times the cool-down before, if that one failed too
+    longest_cool_down_s: float = Field(300.0, gt=0, le=86_400)
+    refused_s: float = Field(900.0, gt=0, le=86_400)  # where its key or model is refused
 
 
 class ToolSettings(Section):
@@ -145,6 +186,18 @@ class Secrets(Section):
     openai_base_url: str | None = None  # OPENAI_BASE_URL; not a secret, but comes the same way
 
 
+class LocalServer(Section):
+    """A server with language models that was found on this machine."""
+
+    kind: str  # for a person, e.g. "Ollama"
+    address: str  # host and port
+    models: tuple[str, ...]  # that can talk, in its own order
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{self.address}/v1"
+
+
 class Settings(Section):
     """Everything the pipeline may know. One object for the whole process."""
 
@@ -153,8 +206,11 @@ class Settings(Section):
     stt: SttSettings = SttSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    chain: ChainSettings = ChainSettings()
     tools: ToolSettings = ToolSettings()
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)  # of others' plug-ins, by name
     secrets: Secrets = Secrets()
+    local_servers: tuple[LocalServer, ...] = ()  # what was found when the process began; in no file
 
 
 class TurnDetection(Section):

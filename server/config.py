@@ -24,6 +24,7 @@ from pipeline.coach.questions import bank
 from pipeline.errors import ConfigError
 from pipeline.settings import (
     CallSettings,
+    ChainSettings,
     GateSettings,
     LlmSettings,
     Secrets,
@@ -83,7 +84,9 @@ class FileAndEnvironment(BaseSettings):
     stt: SttSettings = SttSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    chain: ChainSettings = ChainSettings()
     tools: ToolSettings = ToolSettings()
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -156,7 +159,9 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         stt=given.stt,
         llm=given.llm,
         tts=given.tts,
+        chain=given.chain,
         tools=given.tools,
+        plugins=given.plugins,
         secrets=secrets,
     )
     networks(given.server.trusted_proxies)

@@ -5,6 +5,8 @@ LISTENING ──voice──▶ HEARING ──short pause──▶ PAUSED ──p
                         └────────voice again─────┘                  voice │   │ only a cough, an "mhm"
                         ▲                                                 ▼   │
                         └────────interruption or withdrawal──────────── DOUBTING
+
+A reply that may not be interrupted goes on beside HEARING and PAUSED; they lead back to ANSWERING.
 """
 
 from __future__ import annotations
@@ -13,14 +15,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.commands import (
+    BecomeTurn,
+    Command,
+    DropUtterance,
+    Duck,
+    EndUtterance,
+    Finalise,
+    GoOn,
+    Hold,
+    Interrupt,
+    OpenUtterance,
+    Resume,
+    Withdraw,
+)
 from pipeline.settings import TurnSettings
 
-RESUME_AFTER_MS = 200  # of silence over a held reply: it goes on within 300 ms of the person's last sound
+RESUME_AFTER_MS = 200  # of silence over a reply: it goes on within 300 ms of the person's last sound
 ASK_EVERY_MS = 480  # of voice over a reply: what words are in it so far?
 WORDLESS = 2  # times interrupt_after_ms: known to hold no word that interrupts, it may be laughter
 UNSURE_VOICE_MS = 500  # shorter voice without a word in it is taken for a backchannel
 POLITE_MS = 2_500  # of a reply that ends a turn by its length: nobody is heard over these words
-WORDS_WITHIN_MS = 1_000  # how long a held reply waits for a slow recogniser
+WORDS_WITHIN_MS = 1_000  # for so long the words of a slow recogniser may still end a reply that goes on
 
 
 class Phase(StrEnum):
@@ -97,80 +113,6 @@ TurnEvent = (
     Tick | Judged | WordsOverReply | Commit | ClearInput | Think | ReplyAsked | ReplyAudible | ReplyEnded
 )
 
-# -------------------------------------------------------------- commands
-
-
-@dataclass(frozen=True, slots=True)
-class OpenUtterance:
-    started_ms: int
-    over_reply: bool  # not yet a turn: nothing is said about it to the world
-
-
-@dataclass(frozen=True, slots=True)
-class Finalise:
-    """A first short pause: have the transcript made final, judge the pause, prepare a reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoOn:
-    """Speech again after a short pause: what was prepared is void."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndUtterance:
-    why: str  # "patience", "commit", "longest", "asked", "no words"
-    judged: str = ""  # of the last pause: "complete", "neutral", "hanging", ...
-
-
-@dataclass(frozen=True, slots=True)
-class DropUtterance:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class BecomeTurn:
-    """What began over a reply is the person's turn now (the reply is over)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Duck:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Muted and held; nothing is cleared, no stream is closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Full level again; what was held goes on from the last word boundary."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupt:
-    """The reply is over: silence, streams closed, history cut to what was heard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Withdraw:
-    """The person had not finished: the reply never was, and their turn goes on."""
-
-
-Command = (
-    OpenUtterance
-    | Finalise
-    | GoOn
-    | EndUtterance
-    | DropUtterance
-    | BecomeTurn
-    | Duck
-    | Hold
-    | Resume
-    | Interrupt
-    | Withdraw
-)
-
 
 class Turns:
     """Feeds on events, answers with commands that are to be carried out at once and in order."""
@@ -185,6 +127,7 @@ class Turns:
         self.audible = False  # ANSWERING, DOUBTING: the reply's sound has begun
         self.ducked = False
         self.held = False
+        self.overlaps = False  # HEARING, PAUSED: a reply is being given that may not be interrupted
         self.last_pause_ms = 0  # PAUSED, and after it: how long the pause has got
         self._now_ms = 0
         self._started_ms = 0
@@ -195,6 +138,7 @@ class Turns:
         self._by_patience = False  # the reply answers a turn that only our judgement ended
         self._finalised = False  # DOUBTING: the recogniser was told of the pause
         self._settled = False  # DOUBTING: and has answered
+        self._passed_ms = 0  # DOUBTING: of voice, after which the reply went on before its words were known
         self._asked_ms = 0  # DOUBTING: of voice, when it was last asked in mid-speech
         self._wordless = False  # DOUBTING: and it has found nothing that interrupts
 
@@ -213,10 +157,10 @@ class Turns:
         return self._now_ms - self._started_ms >= 1000 * self.settings.longest_utterance_s
 
     @property
-    def _untouchable(self) -> bool:
-        """No voice may touch the reply."""
+    def _deaf(self) -> bool:
+        """What is said over the reply is nobody's turn."""
         polite = self._stops_them and not (self.audible and self._now_ms - self._audible_ms >= POLITE_MS)
-        return self.manual or not self.interruptible or polite
+        return self.manual or polite
 
     def handle(self, event: TurnEvent) -> list[Command]:
         """Raises KeyError for a pair that is not in the table (there is none: a test tries all)."""
@@ -282,7 +226,10 @@ class Turns:
         return []
 
     def _clear(self, event: ClearInput) -> list[Command]:
-        self._listen()
+        if self.overlaps:
+            self._go_on_answering()
+        else:
+            self._listen()
         return [DropUtterance()]
 
     def _reply_audible(self, event: ReplyAudible) -> list[Command]:
@@ -293,73 +240,91 @@ class Turns:
         self._listen()
         return []
 
+    def _overlapped_reply_audible(self, event: ReplyAudible) -> list[Command]:
+        return self._reply_audible(event) if self.overlaps else []
+
+    def _overlapped_reply_ended(self, event: ReplyEnded) -> list[Command]:
+        self.overlaps = self.audible = False
+        return []
+
     def _answering_tick(self, tick: Tick) -> list[Command]:
-        if self._untouchable:
+        if self._deaf:
             return self._leave_alone(tick)
         if tick.open:
             self.phase = Phase.DOUBTING
             self._started_ms = tick.started_ms
             self._finalised = self._settled = self._wordless = False
-            self._asked_ms = 0
-            commands: list[Command] = [OpenUtterance(tick.started_ms, over_reply=True)]
-            if not self.audible:
-                self.held = True
-                commands.append(Hold())
-            elif not self.ducked:
-                self.ducked = True
-                commands.append(Duck())
-            return commands + self._doubting_tick(tick)
-        if self.audible and tick.onset != self.ducked:
-            self.ducked = tick.onset
-            return [Duck() if tick.onset else Resume()]
+            self._asked_ms = self._passed_ms = 0
+            return [OpenUtterance(tick.started_ms, over_reply=True), *self._doubting_tick(tick)]
+        ducked = tick.onset and self.interruptible
+        if self.audible and ducked != self.ducked:
+            self.ducked = ducked
+            return [Duck() if ducked else Resume()]
         return []
 
     def _leave_alone(self, tick: Tick) -> list[Command]:
-        """No voice may touch the reply: what is said over it is nobody's turn, also after its end."""
-        commands: list[Command] = []
-        if tick.open:
-            commands.append(DropUtterance())
-        if self.ducked or self.held:
-            commands.append(Resume())
+        """Nobody is heard over the reply, nor is what they go on with after its end."""
         self.phase = Phase.ANSWERING
-        self.ducked = self.held = False
-        return commands
+        return [*([DropUtterance()] if tick.open else []), *self._resume()]
 
     def _doubting_tick(self, tick: Tick) -> list[Command]:
         s = self.settings
-        if self._untouchable:  # since a moment
+        if self._deaf:  # since a moment
             return self._leave_alone(tick)
+        voiced_ms = tick.voiced_ms - self._passed_ms
         fresh = not self.audible or self._now_ms - self._audible_ms <= s.withdraw_within_ms
-        if fresh and tick.voiced_ms >= s.withdraw_voice_ms and s.withdraw_within_ms:
+        if self.interruptible and fresh and voiced_ms >= s.withdraw_voice_ms and s.withdraw_within_ms:
             if self._by_patience:
                 self._hear(self._started_ms)
                 return [Withdraw()]
             if not self.audible:
-                return self._interrupt()
-        if tick.voiced_ms >= s.interrupt_after_ms * (WORDLESS if self._wordless else 1):
-            return self._interrupt()
-        commands: list[Command] = []
-        if tick.voiced_ms >= s.mute_after_ms and not self.held:
-            self.held = True
-            commands.append(Hold())
-        if tick.silence_ms >= s.short_pause_ms and not self._finalised:
+                return self._take_floor()
+        if voiced_ms >= s.interrupt_after_ms * (WORDLESS if self._wordless else 1):
+            return self._take_floor()
+        speaks = tick.silence_ms < s.short_pause_ms
+        commands = self._touch(speaks, voiced_ms) if self.interruptible else self._resume()
+        if speaks:
+            self._finalised = False
+            if voiced_ms >= self._asked_ms + ASK_EVERY_MS:
+                self._asked_ms = voiced_ms
+                commands.append(Finalise())
+        elif not self._finalised:
             self._finalised, self._settled = True, False
             commands.append(Finalise())
-        elif tick.silence_ms < s.short_pause_ms:
-            self._finalised = False
-            if tick.voiced_ms >= self._asked_ms + ASK_EVERY_MS:
-                self._asked_ms = tick.voiced_ms
-                commands.append(Finalise())
-        known = self._settled or tick.voiced_ms < UNSURE_VOICE_MS or tick.silence_ms >= WORDS_WITHIN_MS
-        if tick.silence_ms >= RESUME_AFTER_MS and known:
-            self.phase = Phase.ANSWERING
-            self.ducked = self.held = False
-            commands += [DropUtterance(), Resume()]
+        if tick.silence_ms >= RESUME_AFTER_MS:
+            commands += self._pass(tick)
         return commands
+
+    def _touch(self, speaks: bool, voiced_ms: int) -> list[Command]:
+        """The reply under a voice: ducked at once, then held."""
+        if not self.held and (voiced_ms >= self.settings.mute_after_ms or (speaks and not self.audible)):
+            self.held = True
+            return [Hold()]
+        if speaks and not self.ducked and not self.held:
+            self.ducked = True
+            return [Duck()]
+        return []
+
+    def _pass(self, tick: Tick) -> list[Command]:
+        """They are silent, and the reply goes on. Where only words tell what was said from a laugh, these may
+        still end it for a while; beside one that may not be interrupted they have as long as any turn's."""
+        if self.interruptible:
+            short, within_ms = tick.voiced_ms < UNSURE_VOICE_MS, WORDS_WITHIN_MS
+        else:
+            short, within_ms = False, self.settings.no_words_after_ms
+        if self._settled or short or tick.silence_ms >= within_ms:
+            self.phase = Phase.ANSWERING
+            return [DropUtterance(), *self._resume()]
+        self._passed_ms, self._asked_ms, self._wordless = tick.voiced_ms, 0, False
+        return self._resume()
+
+    def _resume(self) -> list[Command]:
+        touched, self.ducked, self.held = self.ducked or self.held, False, False
+        return [Resume()] if touched else []
 
     def _words(self, words: WordsOverReply) -> list[Command]:
         if words.interrupts:
-            return self._interrupt()
+            return self._take_floor()
         self._settled = words.settled
         self._wordless = self._wordless or words.settled or words.pending
         return []
@@ -369,12 +334,11 @@ class Turns:
         return [BecomeTurn()]
 
     def _doubting_commit(self, event: Commit) -> list[Command]:
-        return [*self._interrupt(), *self._end("commit")]
+        return [*self._take_floor(), *self._end("commit")]
 
     def _doubting_clear(self, event: ClearInput) -> list[Command]:
         self.phase = Phase.ANSWERING
-        self.ducked = self.held = False
-        return [DropUtterance(), Resume()]
+        return [DropUtterance(), *self._resume()]
 
     # ----------------------------------------------------------- phases
 
@@ -390,13 +354,16 @@ class Turns:
 
     def _leave_reply(self) -> None:
         self.patience_ms, self.why = None, ""
-        self.audible = self.ducked = self.held = False
+        self.audible = self.ducked = self.held = self.overlaps = False
 
     def _end(self, why: str) -> list[Command]:
-        judged = self.why
-        self._answer(by_patience=why == "patience")
-        self._stops_them = why == "longest"
-        return [EndUtterance(why, judged)]
+        ended = EndUtterance(why, self.why, overlaps=self.overlaps)
+        if self.overlaps:
+            self._go_on_answering()
+        else:
+            self._answer(by_patience=why == "patience")
+            self._stops_them = why == "longest"
+        return [ended]
 
     def _answer(self, *, by_patience: bool) -> None:
         self.phase = Phase.ANSWERING
@@ -405,9 +372,20 @@ class Turns:
         self._think_until_ms = 0
         self._leave_reply()
 
-    def _interrupt(self) -> list[Command]:
+    def _go_on_answering(self) -> None:
+        """The turn beside the reply is over, the reply is not."""
+        self.phase = Phase.ANSWERING
+        self.patience_ms, self.why, self.overlaps = None, "", False
+        self._think_until_ms = 0
+
+    def _take_floor(self) -> list[Command]:
+        """What began over the reply is a turn."""
+        audible, commands = self.audible, self._resume() if not self.interruptible else []
         self._hear(self._started_ms)
-        return [Interrupt()]
+        if self.interruptible:
+            return [Interrupt()]
+        self.overlaps, self.audible = True, audible
+        return [*commands, BecomeTurn()]
 
 
 _L, _H, _P, _A, _D = Phase.LISTENING, Phase.HEARING, Phase.PAUSED, Phase.ANSWERING, Phase.DOUBTING
@@ -430,8 +408,8 @@ TABLE: dict[tuple[Phase, type], Callable[..., list[Command]]] = {
     (_H, ClearInput): _t._clear,
     (_H, Think): _t._think,
     (_H, ReplyAsked): _t._asked_in_turn,
-    (_H, ReplyAudible): _t._nothing,
-    (_H, ReplyEnded): _t._nothing,
+    (_H, ReplyAudible): _t._overlapped_reply_audible,
+    (_H, ReplyEnded): _t._overlapped_reply_ended,
     (_P, Tick): _t._paused_tick,
     (_P, Judged): _t._judged,
     (_P, WordsOverReply): _t._nothing,
@@ -439,8 +417,8 @@ TABLE: dict[tuple[Phase, type], Callable[..., list[Command]]] = {
     (_P, ClearInput): _t._clear,
     (_P, Think): _t._think,
     (_P, ReplyAsked): _t._asked_in_turn,
-    (_P, ReplyAudible): _t._nothing,
-    (_P, ReplyEnded): _t._nothing,
+    (_P, ReplyAudible): _t._overlapped_reply_audible,
+    (_P, ReplyEnded): _t._overlapped_reply_ended,
     (_A, Tick): _t._answering_tick,
     (_A, Judged): _t._nothing,
     (_A, WordsOverReply): _t._nothing,

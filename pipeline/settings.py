@@ -100,11 +100,28 @@ class OpenAISttSettings(Section):
     timeout_s: float = Field(20.0, gt=0)
 
 
+class DeepgramSettings(Section):
+    model: str = "nova-3"
+    detect_language: bool = False  # what is spoken decides, also within a sentence, not the call's language
+    base_url: str = ""  # "": Deepgram itself
+    timeout_s: float = Field(10.0, gt=0)
+    keep_s: float = Field(60.0, ge=0)  # a connection waits so long for the next utterance; 0: not
+
+
+class AssemblyAISettings(Section):
+    model: str = ""  # "": universal-streaming-english or -multilingual, as the language demands
+    base_url: str = ""  # "": AssemblyAI itself
+    timeout_s: float = Field(10.0, gt=0)
+    keep_s: float = Field(60.0, ge=0)  # likewise; open connections are charged for by the time
+
+
 class SttSettings(Section):
     provider: ProviderNames = "auto"
     pocketsphinx: PocketsphinxSettings = PocketsphinxSettings()
     faster_whisper: FasterWhisperSettings = FasterWhisperSettings()
     openai: OpenAISttSettings = OpenAISttSettings()
+    deepgram: DeepgramSettings = DeepgramSettings()
+    assemblyai: AssemblyAISettings = AssemblyAISettings()
 
 
 class OpenAILlmSettings(Section):
@@ -144,16 +161,46 @@ class EspeakSettings(Section):
     words_per_minute: int = Field(165, ge=80, le=450)
 
 
+class PiperSettings(Section):
+    folder: str = ""  # with voices, each a file .onnx and beside it a .onnx.json; "": not used
+    voices: dict[str, str] = Field(default_factory=dict)  # persona's id -> a file's name without .onnx
+    threads: int = Field(2, ge=1, le=64)  # of one phrase
+    in_memory: int = Field(4, ge=1, le=64)  # voices, of 60 to 120 MB each
+
+
 class OpenAITtsSettings(Section):
     model: str = "gpt-4o-mini-tts"
     base_url: str = ""
     timeout_s: float = Field(20.0, gt=0)
+    format: Literal["pcm", "wav", "mp3"] = "pcm"  # that is asked for; what comes is recognised
+    pcm_rate: int = Field(24_000, ge=8000, le=48_000)  # Hz, of "pcm", which does not say it itself
+    instructions: bool = True  # how to speak is told to models that take it
+    voices: dict[str, str] = Field(default_factory=dict)  # persona's id -> the server's name of a voice
+
+
+class ElevenLabsSettings(Section):
+    model: str = "eleven_flash_v2_5"
+    base_url: str = "https://api.elevenlabs.io"
+    timeout_s: float = Field(10.0, gt=0)
+    stability: float = Field(0.5, ge=0, le=1)  # low: livelier; high: more even
+    similarity_boost: float = Field(0.75, ge=0, le=1)
+    voices: dict[str, str] = Field(default_factory=dict)  # persona's id -> the id of a voice
+
+
+class TtsCacheSettings(Section):
+    """Our own fixed phrases in a hosted voice, kept on disk: a question asked daily is paid for once."""
+
+    mib: int = Field(200, ge=0, le=100_000)  # MiB, about 3 s of speech each 0.14; 0: nothing is kept
+    folder: str = ""  # "": viva/voices in the user's folder for caches
 
 
 class TtsSettings(Section):
     provider: ProviderNames = "auto"
     espeak: EspeakSettings = EspeakSettings()
+    piper: PiperSettings = PiperSettings()
     openai: OpenAITtsSettings = OpenAITtsSettings()
+    elevenlabs: ElevenLabsSettings = ElevenLabsSettings()
+    cache: TtsCacheSettings = TtsCacheSettings()
 
 
 class ChainSettings(Section):
@@ -183,6 +230,7 @@ class Secrets(Section):
     """From the environment or .env only. Printing one shows asterisks."""
 
     openai_api_key: SecretStr | None = None
+    elevenlabs_api_key: SecretStr | None = None
     openai_base_url: str | None = None  # OPENAI_BASE_URL; not a secret, but comes the same way
 
 

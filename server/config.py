@@ -38,6 +38,8 @@ from pipeline.settings import (
 from server.access.address import networks
 from server.access.door import AuthSettings, LimitSettings, TlsSettings
 from server.access.keys import ServerKey, parse_keys
+from server.budget import BudgetSettings
+from server.prices import PriceSettings
 from server.transport.network import IceSettings
 
 PREFIX = "VIVA_"
@@ -78,6 +80,8 @@ class FileAndEnvironment(BaseSettings):
     limits: LimitSettings = LimitSettings()
     tls: TlsSettings = TlsSettings()
     ice: IceSettings = IceSettings()
+    prices: PriceSettings = PriceSettings()
+    budget: BudgetSettings = BudgetSettings()
     call: CallSettings = CallSettings()
     gate: GateSettings = GateSettings()
     turns: TurnSettings = TurnSettings()
@@ -106,6 +110,7 @@ class SecretsFromEnvironment(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
 
     openai_api_key: SecretStr | None = None
+    elevenlabs_api_key: SecretStr | None = None
     openai_base_url: str | None = None
 
 
@@ -135,6 +140,8 @@ class Config:
     signing: tuple[SecretStr, ...] = ()  # the first signs client secrets, any of them checks
     ice: IceSettings = field(default_factory=IceSettings)
     turn_secret: SecretStr | None = None  # shared with the TURN servers
+    prices: PriceSettings = field(default_factory=PriceSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Config:
@@ -178,6 +185,8 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         signing,
         given.ice,
         KeysFromEnvironment().turn_secret,
+        given.prices,
+        given.budget,
     )
 
 

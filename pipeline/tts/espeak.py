@@ -16,6 +16,7 @@ from pipeline.forking import FRAME
 from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
 from pipeline.settings import Settings
 from pipeline.trunk import Trunk
+from pipeline.tts.japanese import Reading, read
 
 NAME = "espeak"
 RATE = 22_050  # Hz, of all of espeak-ng's own voices
@@ -69,7 +70,11 @@ class Espeak:
         if not self.knows(language):
             raise ProviderError("tts", NAME, f"has no voice for “{language}”", "unsupported_language")
         text = text.replace("\0", " ")
-        phrase = _Phrase(text)
+        reading: Reading | None = None
+        if language == "ja":
+            reading = await asyncio.to_thread(read, text)
+            text = reading.kana
+        phrase = _Phrase(text, reading)
         reader, writer = await self._trunk.fork()
         try:
             request = {
@@ -120,8 +125,9 @@ class _Phrase:
     the end of the phrase. As synthesis is hundreds of times faster than speech, that costs a few ms at most.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, reading: Reading | None = None) -> None:
         self._text = text
+        self._reading = reading  # of the text that the words are to be marked in, where it is another
         self._held = np.zeros(0, np.int16)
         self._released = 0  # samples let go or cut off before `_held`
         self._lead = -1  # samples cut off at the start; -1: nothing heard yet
@@ -134,6 +140,8 @@ class _Phrase:
         for at, kind, *what in marks:
             if kind == "word":
                 start, end = what[0], min(what[0] + what[1], len(self._text))
+                if self._reading is not None and start < end:
+                    start, end = self._reading.starts[start], self._reading.ends[end - 1]
                 if self._word_end <= start < end:
                     self._words.append(VoiceWord(at, start, end))
                     self._word_end = end

@@ -13,12 +13,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from pipeline.errors import ConfigError, Stage
+from pipeline.llm import local
+from pipeline.llm.local_servers import discover
 from pipeline.settings import Settings
 
 AUTO = "auto"
 BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
     "stt": ("openai", "faster_whisper", "pocketsphinx"),
-    "llm": ("openai", "scripted"),
+    "llm": ("openai", "local", "scripted"),
     "tts": ("openai", "espeak"),
 }
 WORK: Mapping[Stage, str] = {"stt": "transcribe", "llm": "reply", "tts": "speak"}  # what a provider does
@@ -44,6 +46,17 @@ class Chosen:
     provider: Any = field(repr=False)
     better: str = ""  # what is preferred to it, and what that lacks; "": nothing is
     links: tuple[Chosen, ...] = ()  # of a chain, the first one first; then `provider` is the chain
+
+
+async def discovered(settings: Settings) -> Settings:
+    """With the servers that run on this machine, where the choice may fall on one.
+
+    Takes `llm.local.within_ms` at most. Nothing else looks for them: what is created depends on settings alone.
+    """
+    wanted = settings.llm.provider
+    if wanted != AUTO and local.NAME not in ([wanted] if isinstance(wanted, str) else wanted):
+        return settings
+    return settings.model_copy(update={"local_servers": await discover(settings.llm.local)})
 
 
 def plugin(stage: Stage, name: str) -> Any:

@@ -38,11 +38,20 @@ class ProviderError(VivaError):
         provider: the plug-in's name.
         code: machine-readable: "auth", "forbidden", "rate_limited", "timeout", "unreachable",
             "bad_response", "unsupported_language", "crashed", "unknown".
+        retry_after_s: for how long it wants to be left alone; None: it did not say.
     """
 
-    def __init__(self, stage: Stage, provider: str, message: str, code: str = "unknown") -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        provider: str,
+        message: str,
+        code: str = "unknown",
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"{stage} {provider}: {message}")
         self.stage = stage
         self.provider = provider
         self.message = message
         self.code = code
+        self.retry_after_s = retry_after_s

@@ -12,6 +12,7 @@ from pipeline.notices import Spent, Unit, tell
 from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSettings, Settings
 
 NAME = "openai"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NAMED_MODELS = 8  # how many of the models that may be used an error names
 
 
@@ -28,6 +29,7 @@ class Account:
     Args:
         kinds: parts of the names of models that can do this stage's work, for the advice in an error.
         other_kinds: parts of the names of models that cannot.
+        name: the plug-in's.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Account:
         own: OpenAISttSettings | OpenAILlmSettings | OpenAITtsSettings,
         kinds: Sequence[str],
         other_kinds: Sequence[str] = (),
+        name: str = NAME,
     ) -> None:
         import openai  # here and below: 0.6 s that a start without a key does not need
 
@@ -46,6 +49,7 @@ class Account:
         self.where = "OpenAI" if self.hosted else base_url
         self._host = "" if self.hosted else urlsplit(base_url).hostname or base_url
         self._stage: Stage = stage
+        self._name = name
         self._kinds = kinds
         self._other_kinds = other_kinds
         self._timeout_s = own.timeout_s
@@ -57,6 +61,8 @@ class Account:
             base_url=base_url or None,
             timeout=own.timeout_s,
             max_retries=0,  # a person is waiting: the session decides what to do instead
+            # No proxy of the environment's stands between this machine and itself.
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if self._host in LOOPBACK else None,
         )
 
     async def start(self) -> None:
@@ -93,7 +99,7 @@ class Account:
         finally:
             for unit, amount in ({} if refused else costs()).items():
                 if amount:
-                    tell(Spent(self._stage, NAME, self.model, unit, amount, self._host))
+                    tell(Spent(self._stage, self._name, self.model, unit, amount, self._host))
 
     def bad_response(self, what: str) -> ProviderError:
         return self._error("bad_response", f"{self.where} answered with {what}")
@@ -112,7 +118,9 @@ class Account:
             case openai.NotFoundError():
                 return self._error("forbidden", self._not_ours(there=self.hosted))
             case openai.RateLimitError():
-                return self._error("rate_limited", f"{self.where} has had enough requests for now")
+                message = f"{self.where} has had enough requests for now"
+                retry_after_s = _seconds(error.response.headers.get("retry-after", ""))
+                return ProviderError(self._stage, self._name, message, "rate_limited", retry_after_s)
             case openai.APITimeoutError():
                 return self._error("timeout", f"{self.where} said nothing for {self._timeout_s:g} s")
             case openai.APIStatusError():
@@ -138,15 +146,20 @@ class Account:
             if any(kind in name for kind in self._kinds)
             and not any(kind in name for kind in self._other_kinds)
         ]
-        setting = f"{self._stage}.openai.model"
+        setting = f"{self._stage}.{self._name}.model"
         if not fit:
             return f"{what}; set {setting} to a model that may"
         more = ", ..." if len(fit) > NAMED_MODELS else ""
         return f"{what}; {choice} {', '.join(sorted(fit)[:NAMED_MODELS])}{more} ({setting})"
 
     def _error(self, code: str, message: str) -> ProviderError:
-        return ProviderError(self._stage, NAME, message, code)
+        return ProviderError(self._stage, self._name, message, code)
 
     def _clean(self, text: str) -> str:
         text = " ".join(text.split())[:200]
         return text.replace(self._key, "***") if self._key else text
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Of the HTTP header, where it is a number of them and not a date: RFC 9110, section 10.2.3."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None

@@ -62,13 +62,22 @@ def create(settings: Settings) -> OpenAIMind:
 
 
 class OpenAIMind:
-    """See pipeline.providers.Mind."""
+    """See pipeline.providers.Mind.
 
-    name = NAME
+    Args:
+        settings: of which `llm.openai` names the model and its server.
+        name: the plug-in's.
+        more: parameters of every request; those that the server does not know are left out.
+    """
+
     wants_full = False  # a model understands a fast transcript well enough, and sooner
 
-    def __init__(self, settings: Settings) -> None:
-        self._account = openai_account.Account("llm", settings, settings.llm.openai, ("",), SPEECHLESS)
+    def __init__(self, settings: Settings, name: str = NAME, more: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self._account = openai_account.Account(
+            "llm", settings, settings.llm.openai, ("",), SPEECHLESS, name=name
+        )
+        self._more = more or {}
         self.detail = f"{self._account.model} at {self._account.where}"
         self._refused: set[str] = set()  # parameters that this server does not know
 
@@ -141,6 +150,7 @@ class OpenAIMind:
             "messages": chat_messages(messages),
             "stream": True,
             "stream_options": {"include_usage": True},
+            **self._more,
         }
         if options.tools:
             request["tools"] = [
@@ -186,6 +196,8 @@ def _refused(error: openai.BadRequestError, request: dict[str, Any]) -> str | No
         optional = [name for name in optional if name not in ("tools", "tool_choice")]
     if error.param in optional:
         return error.param
+    if "extra_body" in request and any(inner in error.message for inner in request["extra_body"]):
+        return "extra_body"
     return next((name for name in sorted(optional, key=len, reverse=True) if name in error.message), None)
 
 

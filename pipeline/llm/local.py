@@ -1,0 +1,89 @@
+"""A language model on this machine, behind a server that was found there: see `local_servers`. It is spoken
+to as OpenAI is, without a key.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from pipeline.errors import ProviderError
+from pipeline.llm.openai import OpenAIMind
+from pipeline.providers import Message, ReplyOptions
+from pipeline.settings import LocalServer, OpenAILlmSettings, Secrets, Settings
+
+log = logging.getLogger(__name__)
+
+NAME = "local"
+# How each is asked not to reason before it answers: a person waits, and a reply's tokens are spent on it.
+_TEMPLATE = {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}}
+PLAINLY: Mapping[str, Mapping[str, Any]] = {
+    "Ollama": {"reasoning_effort": "none"},
+    "vLLM": _TEMPLATE,
+    "llama.cpp": _TEMPLATE,
+}
+LATEST = ":latest"  # what Ollama adds to a name that has no tag
+
+
+def missing(settings: Settings) -> str | None:
+    """What it lacks to run here, in words; None: nothing."""
+    own, found = settings.llm.local, settings.local_servers
+    if not own.ports:
+        return "no server is looked for (llm.local.ports is empty)"
+    if _taken(settings):
+        return None
+    if not found:
+        ports = ", ".join(map(str, own.ports))
+        return f"start Ollama, LM Studio, vLLM or llama.cpp before Viva; they are found at ports {ports}"
+    if own.model:
+        there = ", ".join(name for server in found for name in server.models) or "none that can talk"
+        return f"llm.local.model = {own.model!r} is not on {_names(found)}; there is {there}"
+    return f"{_names(found)} has no model that can talk; ollama pull llama3.2 fetches one"
+
+
+def create(settings: Settings) -> LocalMind:
+    taken = _taken(settings)
+    if taken is None:
+        raise ProviderError("llm", NAME, missing(settings) or "", "unreachable")
+    return LocalMind(settings, *taken)
+
+
+class LocalMind(OpenAIMind):
+    """See pipeline.providers.Mind."""
+
+    def __init__(self, settings: Settings, server: LocalServer, model: str) -> None:
+        own = OpenAILlmSettings(model=model, base_url=server.base_url, timeout_s=settings.llm.local.timeout_s)
+        # The key of a vendor is none of a neighbour's business.
+        there = {"llm": settings.llm.model_copy(update={"openai": own}), "secrets": Secrets()}
+        super().__init__(settings.model_copy(update=there), NAME, PLAINLY.get(server.kind, {}))
+        self.detail = f"{model.removesuffix(LATEST)} on {server.kind} at {server.address}"
+
+    async def start(self) -> None:
+        """Has the server load the model, which may take half a minute, for which nobody is to wait in a call.
+
+        Raises ProviderError; but one that only takes long is left to it."""
+        await super().start()
+        options = ReplyOptions("en", "chat", max_tokens=1, task="side")
+        try:
+            async with aclosing(self.reply([Message("user", "Hello.")], options)) as pieces:  # type: ignore[type-var]
+                async for _ in pieces:
+                    break
+        except ProviderError as error:
+            if error.code != "timeout":
+                raise
+            log.warning("mind: %s has not loaded its model yet", self.detail)
+
+
+def _taken(settings: Settings) -> tuple[LocalServer, str] | None:
+    """A server and the name of one of its models: the one that is asked for, or the first there is."""
+    there = [(server, name) for server in settings.local_servers for name in server.models]
+    own = settings.llm.local.model
+    wanted = own or settings.llm.openai.model
+    named = [(server, name) for server, name in there if wanted in (name, name.removesuffix(LATEST))]
+    return next(iter(named if own else [*named, *there]), None)
+
+
+def _names(found: tuple[LocalServer, ...]) -> str:
+    return ", ".join(f"{server.kind} at {server.address}" for server in found)

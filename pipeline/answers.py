@@ -12,6 +12,7 @@ from pipeline import modes
 from pipeline.items import Item, new_id
 from pipeline.languages import say
 from pipeline.memory import Memory, Spawn
+from pipeline.notices import work_for
 from pipeline.providers import Message, Mind, ReplyOptions, Voice
 from pipeline.reply import Bounds, Reply, Wording, fixed
 from pipeline.settings import CallSettings, Settings
@@ -178,7 +179,16 @@ class Answers:
             clock=self._clock,
         )
         item = Item(new_id("item"), "assistant", text="", spoken=not call.text_only)
-        return Answer(reply, self._spawn(reply.run(), "reply"), new_id("resp"), call, item)
+        response_id = new_id("resp")
+        prepared = wording is not None  # or may be: fixed words never are
+        task = self._spawn(_run(reply, response_id if prepared else ""), "reply")
+        return Answer(reply, task, response_id, call, item)
+
+
+async def _run(reply: Reply, response_id: str) -> None:
+    """What it costs is told with that id, by which the costs of one that nobody heard are known."""
+    work_for(response_id)
+    await reply.run()
 
 
 class Preparation:

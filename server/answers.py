@@ -12,7 +12,7 @@ from server.access.auth import TooManyFailures, Unauthorized
 from server.access.client_secrets import SecretRefused, SessionTooLarge
 from server.access.guard import Guard, Handler
 from server.access.oidc import IssuerUnreachable
-from server.workers import BadOffer, Full, NotResumed, TooMany
+from server.workers import BadOffer, Full, NoBudget, NotResumed, TooMany
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def refuse_in_json(guard: Guard) -> Any:
             )
         except IssuerUnreachable as away:
             return error(503, "issuer_unreachable", str(away), headers={"Retry-After": str(ISSUER_RETRY_S)})
+        except NoBudget as spent:
+            return error(503, "budget_spent", str(spent), headers={"Retry-After": str(spent.retry_after_s)})
         except Full as full:
             return error(503, "server_busy", str(full), headers={"Retry-After": str(full.retry_after_s)})
         except web.HTTPRequestEntityTooLarge:

@@ -29,6 +29,7 @@ from pipeline.session import Session
 from server.access.door import LimitSettings
 from server.access.grant import OPEN, Grant
 from server.allowance import use_up
+from server.costs import Costs
 from server.handover import Waiting
 from server.line import Line
 from server.logs import about
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 RELOADED = 1 / 6  # of the time it is parked belongs to it alone; then a new call may have its place
 CLOSE_WITHIN_S = 3.0  # a line that was told to
+COSTS_AFTER_S = 1.0  # so long the client is not told of new ones again
 
 
 class Call:
@@ -49,6 +51,7 @@ class Call:
         session: the conversation; it lives in this call's task group.
         grant: on whose behalf, and what of the session is fixed.
         limits: how long it may be, and what its lines may be sent.
+        costs: what it has cost, and when that is too much.
         worker: the name in its token.
         resume_within_s: how long it is parked; 0: not at all.
 
@@ -61,6 +64,7 @@ class Call:
         session: Session,
         grant: Grant = OPEN,
         limits: LimitSettings | None = None,
+        costs: Costs | None = None,
         *,
         worker: str = "local",
         resume_within_s: float = 0,
@@ -70,6 +74,8 @@ class Call:
         self.session = session
         self.grant = grant
         self.limits = limits or LimitSettings()
+        self.costs = costs or Costs()
+        self._telling_costs: asyncio.TimerHandle | None = None
         self._resume_within_s = resume_within_s
         self._wire = Realtime(session, self._send, grant, append=self._append, resume=self._told)
         self._configure(grant.baked, self._wire.bake)
@@ -109,6 +115,7 @@ class Call:
         session = asyncio.create_task(self.session.run(), name=f"session {self.id}")
         session.add_done_callback(self._session_over)
         allowance = asyncio.create_task(self._use_up_allowance(), name=f"allowance {self.id}")
+        self.costs.open()
         if line is not None:
             self.carry(line, 0)
         try:
@@ -127,6 +134,9 @@ class Call:
                 task.cancel()
             await asyncio.wait(tasks)
             self.session.attach(None)
+            if self._telling_costs is not None:
+                self._telling_costs.cancel()
+            self.costs.close()
             log.info("over: %s", self._why or "cancelled")
 
     def _session_over(self, session: asyncio.Task[None]) -> None:
@@ -135,9 +145,8 @@ class Call:
         self.hang_up("the session ended")
 
     async def _use_up_allowance(self) -> None:
-        if self.limits.call_s:
-            await use_up(self.limits, self.session, self._wire, self._said_goodbye)
-            self.hang_up("its time was over")
+        why = await use_up(self.limits, self.costs, self.session, self._wire, self._said_goodbye)
+        self.hang_up(why)
 
     def hang_up(self, why: str) -> None:
         """Ends the call; `run` returns soon after."""
@@ -192,10 +201,17 @@ class Call:
             waits_s = self._parked.when() - asyncio.get_running_loop().time()
         self.session.park()
         left = await self.session.leave()
-        session, until = self.session, time.time() + waits_s
-        grant = self.grant.to_json()
         return Waiting(
-            self.id, self.token, self._epoch, self._proven, grant, session.id, session.call, left, until
+            self.id,
+            self.token,
+            self._epoch,
+            self._proven,
+            self.grant.to_json(),
+            self.session.id,
+            self.session.call,
+            left,
+            until=time.time() + waits_s,
+            spent=self.costs.left(),
         )
 
     def restore(self, waiting: Waiting) -> None:
@@ -279,6 +295,7 @@ class Call:
         self._greeted = True
         self._wire.opened()
         self._wire.resumed(missed)
+        self._tell_costs()
         if self._last_words is not None:
             self._wire.tell(self._last_words)
         self.session.attach(self._tell)
@@ -308,10 +325,18 @@ class Call:
         if isinstance(event, ev.Ended):
             self._last_words = event
             self._said_goodbye.set()
+        if isinstance(event, ev.Spent) and self._telling_costs is None:
+            loop = asyncio.get_running_loop()
+            self._telling_costs = loop.call_later(COSTS_AFTER_S, self._tell_costs)
         if not isinstance(event, ev.Shapes):
             self._wire.tell(event)
         elif self._line is not None:
             self._line.show_mouth(event)
+
+    def _tell_costs(self) -> None:
+        self._telling_costs = None
+        if figures := self.costs.figures():
+            self._wire.costs(figures)
 
     def _send(self, event: dict[str, Any]) -> None:
         if self._line is not None and self._greeted:

@@ -110,6 +110,8 @@ class SecretsFromEnvironment(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
 
     openai_api_key: SecretStr | None = None
+    deepgram_api_key: SecretStr | None = None
+    assemblyai_api_key: SecretStr | None = None
     elevenlabs_api_key: SecretStr | None = None
     openai_base_url: str | None = None
 

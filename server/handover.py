@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.absence import Left
+from pipeline.notices import Spent
 from pipeline.settings import CallSettings
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Waiting:
     settings: CallSettings
     left: Left
     until: float  # Unix seconds; then nobody will come back
+    spent: tuple[Spent, ...] = ()  # what it has cost so far
 
 
 KEPT = TypeAdapter(list[Waiting])

@@ -55,7 +55,7 @@ class OneLine(logging.Formatter):
 
 
 class OneObject(logging.Formatter):
-    """A JSON object a line: time (UTC), level, logger, call, message, error, and the figures of a turn."""
+    """A JSON object a line: time (UTC), level, logger, call, message, error, a turn's figures or costs."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -67,6 +67,7 @@ class OneObject(logging.Formatter):
             "message": record.getMessage(),
             "error": self.formatException(record.exc_info) if record.exc_info else None,
             "turn": getattr(record, "turn", None),
+            "costs": getattr(record, "costs", None),
         }
         return json.dumps({key: value for key, value in entry.items() if value is not None})
 

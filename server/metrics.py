@@ -13,7 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pipeline import events as ev
+from pipeline.notices import Spent
 from server import __version__
+from server.prices import name_of
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -23,11 +25,17 @@ CALL_S = (5, 15, 60, 180, 300, 600, 900, 1200, 1800, 3600)
 
 
 class Metrics:
-    """Of one process. Args: worker: its name, a label of every figure."""
+    """Of one process.
 
-    def __init__(self, worker: str) -> None:
+    Args:
+        worker: its name, a label of every figure.
+        currency: a label of all money.
+    """
+
+    def __init__(self, worker: str, currency: str = "USD") -> None:
         self._registry = CollectorRegistry()
         self._worker = worker
+        self._currency = currency
         self._active = self._gauge("viva_calls_active", "Calls now.")
         self._room = self._gauge("viva_calls_limit", "Calls at a time that are let in.")
         self._placed = self._counters("viva_calls", "Calls answered.", "line")
@@ -61,6 +69,26 @@ class Metrics:
         self._spoken = self._counter("viva_voice_characters", "Characters of phrases that began to be heard.")
         self._heard = self._counter("viva_speech_seconds", "Speech transcribed.")
         self._troubles = self._counters("viva_provider_errors", "Failures that cost a turn.", "stage", "code")
+        self._used = self._counters(
+            "viva_provider_usage",
+            "What vendors count: tokens, seconds of sound, characters; also of what was thrown away.",
+            "stage",
+            "model",
+            "unit",
+        )
+        self._cost = self._counters("viva_cost", "Money, by [prices].", "stage", "model", "currency")
+        self._not_priced = self._counters(
+            "viva_provider_usage_not_priced",
+            "Of viva_provider_usage, what has no price.",
+            "stage",
+            "model",
+            "unit",
+        )
+        self._cost_wasted = self._counters(
+            "viva_cost_wasted", "Of viva_cost, what answers have cost that nobody heard.", "currency"
+        )
+        self._today = self._gauges("viva_day_cost", "Money spent since midnight UTC.", "currency")
+        self._day_limit = self._gauges("viva_day_cost_limit", "That may be spent a day.", "currency")
         Gauge(
             "viva_build_info", "The version that runs.", ["worker", "version"], registry=self._registry
         ).labels(worker, __version__).set(1)
@@ -81,6 +109,27 @@ class Metrics:
 
     def ended(self, seconds: float) -> None:
         self._lasted.observe(seconds)
+
+    # ------------------------------------------------------------- of money
+
+    def spent(self, spent: Spent, money: float | None) -> None:
+        """`money`: None: it is not priced."""
+        what = (spent.stage, name_of(spent))
+        self._used(*what, spent.unit).inc(spent.amount)
+        if money is None:
+            self._not_priced(*what, spent.unit).inc(spent.amount)
+        else:
+            self._cost(*what, self._currency).inc(money)
+
+    def wasted(self, money: float) -> None:
+        """In a call that is over."""
+        self._cost_wasted(self._currency).inc(money)
+
+    def today(self, spent: float, budget: float) -> None:
+        """`budget`: 0: no limit."""
+        self._today(self._currency).set(spent)
+        if budget:
+            self._day_limit(self._currency).set(budget)
 
     # ------------------------------------------------------------ in calls
 
@@ -128,7 +177,10 @@ class Metrics:
         return partial(Counter(name, what, ["worker", *labels], registry=self._registry).labels, self._worker)
 
     def _gauge(self, name: str, what: str) -> Gauge:
-        return Gauge(name, what, ["worker"], registry=self._registry).labels(self._worker)
+        return self._gauges(name, what)()
+
+    def _gauges(self, name: str, what: str, *labels: str) -> Callable[..., Gauge]:
+        return partial(Gauge(name, what, ["worker", *labels], registry=self._registry).labels, self._worker)
 
     def _histogram(self, name: str, what: str, bounds: Sequence[float]) -> Histogram:
         return self._histograms(name, what, bounds)()

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
 WHOLE: Json = {"type": "integer", "minimum": 0}
+MONEY: Json = {"type": "number", "minimum": 0}
 YES_NO: Json = {"type": "boolean"}
 ANY: Json = {"type": "object"}
 
@@ -80,7 +81,7 @@ SECRET_ASKED = _object(
     viva=_object(single_use=YES_NO, user={"type": "string", "maxLength": 200}),
 )
 CARRIED = _object(
-    ["call_id", "seconds", "line", "mode", "language", "items", "key", "user"],
+    ["call_id", "seconds", "line", "mode", "language", "items", "key", "user", "money"],
     call_id=TEXT,
     seconds=WHOLE,
     line={"type": "string", "enum": ["webrtc", "websocket", ""]},
@@ -89,7 +90,9 @@ CARRIED = _object(
     items=WHOLE,
     key=TEXT,
     user=TEXT,
+    money=MONEY,
 )
+TODAY = _object(["spent", "budget", "currency"], spent=MONEY, budget=MONEY, currency=TEXT)
 PROVIDER = _object(["stage", "name", "ready"], stage=TEXT, name=TEXT, detail=TEXT, ready=YES_NO)
 
 PATHS: dict[str, dict[str, Json]] = {
@@ -175,8 +178,9 @@ PATHS: dict[str, dict[str, Json]] = {
                     "description": "Calls, and what answers them",
                     "content": _json(
                         _object(
-                            ["version", "list", "providers"],
+                            ["version", "today", "list", "providers"],
                             version=TEXT,
+                            today=TODAY,
                             list={"type": "array", "items": CARRIED},
                             providers={"type": "array", "items": PROVIDER},
                         )

@@ -75,6 +75,7 @@ class Operating:
                 }
                 for stage, engine in zip(STAGES, stages, strict=True)
             ],
+            "today": asdict(self._workers.today()),
             "list": [asdict(call) for call in self._workers.carried()],
         }
         return web.json_response(body, headers=FRESH)

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline import events as ev
 from pipeline.session import Parts, Session
 from server.access.grant import Grant
 from server.access.shares import Shares
+from server.budget import Budget
 from server.call import Call
 from server.config import Config
+from server.costs import Costs
 from server.engines import Engines
 from server.handover import Waiting, hand_over, take_over
 from server.line import Line
@@ -27,7 +30,18 @@ from server.transport.ending import set_consent
 from server.transport.ice import Ice
 from server.transport.offer import check_offer
 from server.websocket import SocketLine
-from server.workers import BadOffer, Carried, Full, Load, NotResumed, Placed, Socket, TooMany
+from server.workers import (
+    BadOffer,
+    Carried,
+    Full,
+    Load,
+    NoBudget,
+    NotResumed,
+    Placed,
+    Socket,
+    Today,
+    TooMany,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +58,8 @@ class MediaWorker:
         self._config = config
         self._engines = engines
         self._ice = Ice(config.ice, config.turn_secret)
-        self._metrics = Metrics(config.server.worker)
+        self._metrics = Metrics(config.server.worker, config.prices.currency)
+        self._budget = Budget(config.budget)
         self._calls: dict[str, Call] = {}
         self._began: dict[str, float] = {}  # by call id, time.monotonic()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -100,13 +115,16 @@ class MediaWorker:
         except TooMany:
             self._metrics.refused("too_many")
             raise
+        except NoBudget:
+            self._metrics.refused("budget_spent")
+            raise
         except Full:
             self._metrics.refused("full")
             raise
 
     @contextmanager
     def _new_place(self, grant: Grant) -> Iterator[None]:
-        """A place for a call that is being made. Raises Full or TooMany."""
+        """A place for a call that is being made. Raises Full, NoBudget or TooMany."""
         self._admit()
         self._shares.take(grant)
         self._answering += 1
@@ -157,6 +175,7 @@ class MediaWorker:
                 len(call.session.items),
                 call.grant.key,
                 call.grant.user,
+                call.costs.money,
             )
             for call in self._calls.values()
         ]
@@ -164,7 +183,11 @@ class MediaWorker:
     def figures(self) -> bytes:
         load = self.load()
         self._metrics.load(load.calls, load.max_calls)
+        self._metrics.today(self._budget.spent, self._budget.settings.day)
         return self._metrics.text()
+
+    def today(self) -> Today:
+        return Today(self._budget.spent, self._budget.settings.day, self._config.prices.currency)
 
     async def drain(self, within_s: float) -> None:
         self._draining = True
@@ -179,6 +202,7 @@ class MediaWorker:
                 call.hang_up("the server stops")
             if self._tasks:
                 await asyncio.wait(list(self._tasks.values()), timeout=CLOSE_WITHIN_S)
+        self._budget.save()
         self._ice.close()
 
     async def _leave(self) -> None:
@@ -207,6 +231,8 @@ class MediaWorker:
         load = self.load()
         if load.draining:
             raise Full("the server is stopping", retry_s)
+        if self._budget.is_spent:
+            raise NoBudget(self._budget.until_midnight_s)
         if load.calls >= load.max_calls and not self._give_up_longest_parked():
             raise Full(f"all {load.max_calls} lines are busy", retry_s)
 
@@ -244,18 +270,26 @@ class MediaWorker:
     def _call(self, parts: Parts, grant: Grant, before: Waiting | None = None) -> Call:
         """`before`: what it goes on from. Raises BadOffer."""
         config = self._config
+        spent = before.spent if before else ()
+        costs = Costs(config.prices, self._budget, self._metrics.spent, spent)
+
+        def observe(event: ev.Event) -> None:
+            costs.observe(event)
+            self._metrics.observe(event)
+
         conversation = Session(
             parts,
             config.pipeline,
             before.settings if before else config.call,
             session_id=before.session_id if before else None,
-            observe=self._metrics.observe,
+            observe=observe,
         )
         call = Call(
             before.call_id if before else f"call_{config.server.worker}_{secrets.token_hex(10)}",
             conversation,
             grant,
             config.limits,
+            costs,
             worker=config.server.worker,
             resume_within_s=config.server.resume_within_s,
         )
@@ -278,6 +312,7 @@ class MediaWorker:
 
     def _ended(self, call_id: str, task: asyncio.Task[None]) -> None:
         self._shares.give_back(self._calls[call_id].grant)
+        self._metrics.wasted(self._calls[call_id].costs.wasted)
         del self._calls[call_id], self._tasks[call_id]
         self._metrics.ended(time.monotonic() - self._began.pop(call_id))
         self._ended_lately.append(call_id)

@@ -4,6 +4,7 @@ VivaError
 ├── BadOffer   the offer cannot become a call; the client's fault
 ├── NotResumed the conversation cannot be taken up again: it is over, or somebody else has it
 ├── TooMany    this client has had its share; try again later
+├── NoBudget   what the server may spend today is spent; try again tomorrow
 └── Full       no room now; try again later
 
 On one machine the worker is `server.signaling.MediaWorker` in this process. Everything that crosses the
@@ -44,6 +45,14 @@ class TooMany(VivaError):
         self.retry_after_s = retry_after_s
 
 
+class NoBudget(VivaError):
+    """Of today's budget nothing is left."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("what this server may spend today is spent; it takes calls again after midnight UTC")
+        self.retry_after_s = retry_after_s
+
+
 class Full(VivaError):
     """The worker carries as many calls as it may, or is draining."""
 
@@ -66,6 +75,13 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Today:
+    spent: float
+    budget: float  # 0: no limit
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """A call, as an operator sees it."""
 
@@ -77,6 +93,7 @@ class Carried:
     items: int  # of its history so far
     key: str  # label of the key it was placed with; "": none
     user: str
+    money: float  # what it has cost so far, as far as that is known
 
 
 class Socket(Protocol):
@@ -106,7 +123,8 @@ class Workers(Protocol):
             grant: JSON of a `access.grant.Grant`: on whose behalf, and what is fixed; "": nobody's.
             resume: the token of a call that is to go on by this connection; it names its worker.
 
-        Raises BadOffer, NotResumed, TooMany or Full; then nothing of the call is left, or it is as it was."""
+        Raises BadOffer, NotResumed, TooMany, NoBudget or Full; then nothing of the call is left, or it is as
+        it was."""
 
     async def talk(self, socket: Socket, session: str = "", grant: str = "", resume: str = "") -> None:
         """Carries a call over a WebSocket; returns when that is closed.
@@ -128,6 +146,9 @@ class Workers(Protocol):
 
     def figures(self) -> bytes:
         """All that is counted, in Prometheus' text format."""
+
+    def today(self) -> Today:
+        """What calls have cost since midnight UTC."""
 
     async def drain(self, within_s: float) -> None:
         """Takes no new calls; returns when the last one has ended, or has been ended at the bound."""

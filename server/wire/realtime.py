@@ -12,7 +12,8 @@ an empty one) in `session.update`:
     viva.word          response_id, item_id, start, text    the next word of it, at `start` of the phrase
     viva.turn_metrics  item_id, response_id, and the figures of the turn
     viva.trouble       stage, code, message       (others get `error`)
-    viva.ending        in_s, why                  its time is nearly over, or the server stops
+    viva.costs         currency, money, wasted, not_priced, used          what it has cost so far
+    viva.ending        in_s, why                  its time or its budget is nearly over, or the server stops
     viva.ended         why
     viva.resumed       unheard {item_id, text}    first of all on a new line of the same conversation
 
@@ -116,9 +117,13 @@ class Realtime:
                     self._out.emit(f"conversation.item.{step}", item=item_out(item), previous_item_id=before)
                 before = item.id
 
-    def ending(self, in_s: float, why: str) -> None:
-        """The call is to end: "time_over", or "server_stops"."""
+    def ending(self, in_s: float | None, why: str) -> None:
+        """The call is to end: "time_over", "budget_spent" (nobody knows when), or "server_stops"."""
         self._out.own("ending", in_s=in_s, why=why)
+
+    def costs(self, figures: Json) -> None:
+        """What the call has cost so far: `server.costs.Costs.figures`."""
+        self._out.own("costs", **figures)
 
     def configure(self, session: Any) -> None:
         """Takes the session object of a client (`session.update`, or with the offer). Raises CallError."""

@@ -19,15 +19,16 @@ class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class EspeakManner(_Data):
-    variant: str  # of espeak-ng, e.g. "f3"
-    pitch: float = Field(gt=0.4, lt=2)  # times the voice's own
-    rate: float = Field(gt=0.4, lt=2)  # likewise
+class Manner(_Data):
+    """How a persona sounds with one voice provider."""
 
+    voice: str | Mapping[settings.Mode, str]  # the provider's name of it, also by mode
+    rate: float = Field(1.0, gt=0.4, lt=2)  # times the voice's own
+    pitch: float = Field(1.0, gt=0.4, lt=2)  # likewise
+    manner: str = ""  # a line before the mode's instructions, for a voice that is told how to speak
 
-class OpenAIManner(_Data):
-    voice: str
-    manner: str  # a line before the mode's instructions
+    def voice_in(self, mode: str) -> str:
+        return self.voice if isinstance(self.voice, str) else self.voice[mode]  # type: ignore[index]
 
 
 class Persona(_Data):
@@ -35,8 +36,7 @@ class Persona(_Data):
     name: str
     role: str
     temper: str  # for the system prompt
-    espeak: EspeakManner
-    openai: OpenAIManner
+    voices: Mapping[str, Manner]  # by the provider's name
 
 
 class Mode(_Data):
@@ -101,16 +101,27 @@ def system_prompt(
 
 
 def style(mode: str, persona: str, provider: str, language: str = "en") -> VoiceStyle:
-    """How that persona sounds in that mode and language with that voice provider.
-
-    For "espeak" `voice` is a variant with its plus sign ("+f3"), to be added to the language's voice."""
+    """How that persona sounds in that mode and language with that voice provider."""
     who = load().persona(mode, persona)
-    if provider == "espeak":
-        manner = who.espeak
-        return VoiceStyle(
-            f"+{manner.variant}", rate=manner.rate, pitch=manner.pitch, mode=mode, persona=persona
-        )
-    if provider == "openai":
-        instructions = f"{who.openai.manner} {load().modes[mode].instructions}"
-        return VoiceStyle(who.openai.voice, instructions, mode=mode, persona=persona)
-    return VoiceStyle(rate=who.espeak.rate, mode=mode, persona=persona)
+    sounds = who.voices.get(provider)
+    if sounds is None:  # of somebody else: its own voice, at the persona's pace
+        return VoiceStyle(rate=who.voices["espeak"].rate, mode=mode, persona=who.id)
+    told = ""
+    if sounds.manner:
+        native = "" if language == "en" else f" {language_of(language).name} is your first language."
+        told = f"{sounds.manner}{native} {load().modes[mode].instructions}"
+    return VoiceStyle(sounds.voice_in(mode), told, sounds.rate, sounds.pitch, mode=mode, persona=who.id)
+
+
+def voice_of(style: VoiceStyle, provider: str, set_voices: Mapping[str, str]) -> str:
+    """The voice that a provider is to be asked for; "": its own choice.
+
+    Args:
+        set_voices: the operator's names of voices, by persona or by the name that a call asks for.
+    """
+    who = load().personas.get(style.persona)
+    sounds = who.voices.get(provider) if who else None
+    own = sounds.voice_in(style.mode) if sounds and style.mode else ""
+    if style.voice in ("", own):
+        return set_voices.get(style.persona, own)
+    return set_voices.get(style.voice, style.voice)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.modes import load, style, system_prompt
+from pipeline.modes import load, style, system_prompt, voice_of
+from pipeline.providers import VoiceStyle
 from pipeline.settings import Language, Mode
 
 MODES = Mode.__args__  # type: ignore[attr-defined]
@@ -58,17 +60,29 @@ def test_unknown_persona_becomes_the_modes_own():
     assert load().persona("interview", "nobody").id == "alex"
 
 
-def test_no_two_personas_sound_alike():
-    for provider in ("espeak", "openai"):
-        voices = {style("chat", persona, provider).voice for persona in load().personas}
-        assert len(voices) == len(load().personas)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("provider", ["espeak", "openai", "elevenlabs", "piper"])
+def test_no_two_personas_sound_alike(mode, provider):
+    voices = {style(mode, persona, provider).voice for persona in load().personas}
+    assert len(voices) == len(load().personas)
 
 
 def test_openai_voice_is_told_how_to_speak_by_persona_and_mode():
     spoken = style("language", "", "openai")
-    assert spoken.voice == "shimmer"
+    assert spoken.voice == "nova"
     assert "young woman" in spoken.instructions
     assert "slowly" in spoken.instructions
+
+
+def test_openai_voices_of_women_go_by_mode():
+    assert style("interview", "vera", "openai").voice == "coral"
+    assert style("language", "mei", "openai").voice == "nova"
+    assert style("chat", "mei", "openai").voice == "shimmer"
+
+
+def test_a_voice_that_takes_instructions_is_told_what_its_first_language_is():
+    assert "Japanese is your first language" in style("chat", "mei", "openai", "ja").instructions
+    assert "first language" not in style("chat", "mei", "openai", "en").instructions
 
 
 def test_espeak_speaks_slower_in_a_language_lesson_than_in_an_interview():
@@ -76,4 +90,25 @@ def test_espeak_speaks_slower_in_a_language_lesson_than_in_an_interview():
 
 
 def test_provider_without_a_style_of_its_own_gets_a_plain_one():
-    assert style("chat", "vera", "elevenlabs").voice == ""
+    spoken = style("chat", "vera", "somebody")
+    assert (spoken.voice, spoken.persona) == ("", "vera")
+
+
+def test_a_style_knows_its_persona_so_that_another_provider_can_be_given_its_own():
+    spoken = style("language", "", "openai")
+    assert style(spoken.mode, spoken.persona, "elevenlabs") == style("language", "mei", "elevenlabs")
+
+
+def test_a_voice_that_was_set_for_a_persona_is_taken_in_place_of_its_own():
+    assert voice_of(style("interview", "vera", "openai"), "openai", {"vera": "af_bella"}) == "af_bella"
+    assert voice_of(style("interview", "alex", "openai"), "openai", {"vera": "af_bella"}) == "ash"
+
+
+def test_a_voice_that_a_call_asks_for_goes_before_the_personas():
+    asked = replace(style("interview", "vera", "openai"), voice="alloy")
+    assert voice_of(asked, "openai", {"vera": "af_bella"}) == "alloy"
+    assert voice_of(asked, "openai", {"vera": "af_bella", "alloy": "af_alloy"}) == "af_alloy"
+
+
+def test_a_style_of_nobody_leaves_the_voice_to_the_provider():
+    assert voice_of(VoiceStyle(), "openai", {"vera": "af_bella"}) == ""

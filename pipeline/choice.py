@@ -49,10 +49,9 @@ class Chosen:
 
 
 async def discovered(settings: Settings) -> Settings:
-    """With the servers that run on this machine, where the choice may fall on one.
+    """With the servers that run on this machine, where the choice may fall on one, in `llm.local.within_ms`.
 
-    Takes `llm.local.within_ms` at most. Nothing else looks for them: what is created depends on settings alone.
-    """
+    Nothing else looks for them: what is created depends on the settings alone."""
     wanted = settings.llm.provider
     if wanted != AUTO and local.NAME not in ([wanted] if isinstance(wanted, str) else wanted):
         return settings

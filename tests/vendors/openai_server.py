@@ -59,6 +59,8 @@ class OpenAIServer:
         self.transcriptions = Behaviour()
         self.speech = Behaviour()
         self.model_names = ["gpt-4o-mini", "gpt-4o-mini-tts", "whisper-1"]
+        self.owner = "system"  # of all models: by that other servers with this protocol can be told
+        self.tags: list[dict[str, Any]] = []  # Ollama's own listing; []: this is no Ollama
         self.reply: str | Callable[[dict[str, Any]], str] = "That is a good answer. Tell me more."
         # what the model calls after its text: (name, arguments as JSON), or what makes that from the request
         self.calls: list[tuple[str, str]] | Callable[[dict[str, Any]], list[tuple[str, str]]] = []
@@ -79,6 +81,7 @@ class OpenAIServer:
     async def __aenter__(self) -> OpenAIServer:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/api/tags", self._tags)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/audio/transcriptions", self._transcriptions)
         app.router.add_post("/v1/audio/speech", self._speech)
@@ -106,8 +109,13 @@ class OpenAIServer:
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         seen = await self._note("models", request, {})
-        listing = {"object": "list", "data": [_model(name) for name in self.model_names]}
+        listing = {"object": "list", "data": [_model(name, self.owner) for name in self.model_names]}
         return await self._answer(seen, request, self.models, "application/json", [json.dumps(listing)])
+
+    async def _tags(self, request: web.Request) -> web.StreamResponse:
+        if not self.tags:
+            return web.Response(status=404, text="404 page not found")
+        return web.json_response({"models": self.tags})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -224,7 +232,7 @@ class OpenAIServer:
             if how.status != 200:
                 await asyncio.sleep(how.first_ms / 1000)
                 seen.outcome = "failed"
-                return _error(how.status, seen)
+                return _error(how, seen)
             if how.garbage:
                 content_type, pieces, tail = _garbage(how.garbage, content_type)
             response = web.StreamResponse(headers={"Content-Type": content_type})
@@ -265,17 +273,17 @@ def _call_parts(index: int, name: str, arguments: str) -> Iterator[dict[str, Any
         yield {"index": index, "function": {"arguments": arguments[at : at + 5]}}
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 1, "owned_by": "openai"}
+def _model(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 1, "owned_by": owner}
 
 
-def _error(status: int, seen: Seen) -> web.Response:
-    kind, code, message = ERRORS[status]
+def _error(how: Behaviour, seen: Seen) -> web.Response:
+    kind, code, message = ERRORS[how.status]
     key = seen.headers.get("authorization", "").removeprefix("Bearer ")
     message = message.format(key=key, model=seen.body.get("model", ""))
     error = {"message": message, "type": kind, "param": None, "code": code}
-    headers = {"Retry-After": "20"} if status == 429 else {}
-    return web.json_response({"error": error}, status=status, headers=headers)
+    headers = {"Retry-After": str(how.retry_after_s)} if how.status == 429 else {}
+    return web.json_response({"error": error}, status=how.status, headers=headers)
 
 
 def _garbage(kind: str, content_type: str) -> tuple[str, Sequence[str | bytes], str]:

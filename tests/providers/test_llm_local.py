@@ -1,0 +1,293 @@
+"""Servers with language models that are found on this machine, and the mind behind one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from pipeline.choice import choose, discovered, plugin
+from pipeline.errors import ConfigError, ProviderError
+from pipeline.llm.local_servers import discover
+from pipeline.providers import Message, ReplyOptions, Token
+from pipeline.settings import LlmSettings, LocalLlmSettings, LocalServer, OpenAILlmSettings, Secrets, Settings
+from tests.real.served import served
+from tests.vendors.openai_server import OpenAIServer
+
+CHAT = ReplyOptions("en", "chat")
+BOUND_MS = 300
+SLACK_S = 0.7  # of a busy machine
+
+
+def port_of(vendor: OpenAIServer) -> int:
+    port = urlsplit(vendor.base_url).port
+    assert port
+    return port
+
+
+def looking_at(*ports: int, **own: Any) -> LocalLlmSettings:
+    return LocalLlmSettings(ports=ports, within_ms=BOUND_MS + int(1000 * SLACK_S), **own)
+
+
+def with_servers(*found: LocalServer, model: str = "", **llm: Any) -> Settings:
+    own = LlmSettings(local=LocalLlmSettings(model=model), **llm)
+    return Settings(llm=own, local_servers=found)
+
+
+def ollama(vendor: OpenAIServer, **models: dict[str, Any]) -> None:
+    """It answers as Ollama does, whose listing says more of each model at /api/tags."""
+    vendor.owner = "library"
+    vendor.model_names = [name.replace("__", ":") for name in models]
+    vendor.tags = [{"name": name.replace("__", ":"), **told} for name, told in models.items()]
+
+
+async def find(vendor: OpenAIServer) -> LocalServer:
+    (found,) = await discover(looking_at(port_of(vendor)))
+    assert found.base_url == vendor.base_url
+    return found
+
+
+@pytest.mark.parametrize(
+    ("owner", "kind"),
+    [
+        ("library", "Ollama"),
+        ("vllm", "vLLM"),
+        ("llamacpp", "llama.cpp"),
+        ("organization_owner", "LM Studio"),
+        ("me", "a server"),
+    ],
+)
+async def test_a_server_is_known_by_whom_it_says_its_models_belong_to(
+    vendor: OpenAIServer, owner: str, kind: str
+) -> None:
+    vendor.owner, vendor.model_names = owner, ["qwen3-8b"]
+    found = await find(vendor)
+    assert (found.kind, found.models) == (kind, ("qwen3-8b",))
+
+
+async def test_models_that_cannot_talk_are_left_out_by_their_names(vendor: OpenAIServer) -> None:
+    vendor.model_names = [
+        "text-embedding-nomic-embed-text-v1.5",
+        "bge-m3",
+        "whisper-large",
+        "kokoro",
+        "phi-4",
+    ]
+    assert (await find(vendor)).models == ("phi-4",)
+
+
+async def test_ollama_says_itself_which_model_can_talk_on_this_machine(vendor: OpenAIServer) -> None:
+    ollama(
+        vendor,
+        odd={"details": {"family": "nomic-bert"}},
+        newer={"capabilities": ["embedding"]},
+        big__cloud={"remote_host": "https://ollama.com:443"},
+        my_whisperer={"capabilities": ["completion", "tools"]},
+        llama3__latest={"details": {"family": "llama"}},
+    )
+    assert (await find(vendor)).models == ("my_whisperer", "llama3:latest")
+
+
+async def test_an_ollama_with_nobodys_but_ones_own_models_is_one(vendor: OpenAIServer) -> None:
+    ollama(vendor, mine={"details": {"family": "llama"}})
+    vendor.owner = "me"
+    assert (await find(vendor)).kind == "Ollama"
+
+
+@asynccontextmanager
+async def answering(raw: bytes, *, hang: bool = False) -> AsyncIterator[int]:
+    """A port at which every request gets these bytes; `hang`: and the connection stays open."""
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(raw)
+            await writer.drain()
+            if hang:
+                await over.wait()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        over.set()
+        server.close()
+        await server.wait_closed()
+
+
+def http(body: bytes, status: bytes = b"200 OK", headers: bytes = b"") -> bytes:
+    return b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n" + body
+
+
+ONE = b'{"object": "list", "data": [{"id": "phi-4", "object": "model"}]}'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"\x00\xff\r\n\r\n",
+        http(b"<html></html>"),
+        http(b'{"detail": "Not Found"}', b"404 Not Found"),
+        http(ONE, b"401 Unauthorized"),
+        http(b"", b"302 Found", b"Location: http://127.0.0.1/\r\n"),
+        http(b"[]"),
+        http(b'{"data": 3}'),
+        http(b'{"data": [3, {"id": 4}, {"id": ""}]}'),
+        http(b'{"data": []}'),
+        http(ONE[:-9]),
+        http(ONE, headers=b"Content-Length: many\r\n"),
+        http(b"[" * 100_000),
+        http(b"x" * (1 << 20) + ONE),
+    ],
+)
+async def test_whatever_else_answers_is_passed_over(raw: bytes) -> None:
+    async with answering(raw) as port:
+        assert await discover(looking_at(port)) == ()
+
+
+async def test_a_server_that_keeps_the_connection_open_has_said_all_when_its_length_is_there() -> None:
+    raw = http(ONE, headers=b"Content-Length: %d\r\nServer: llama.cpp\r\n" % len(ONE))
+    async with answering(raw, hang=True) as port:
+        (found,) = await discover(looking_at(port))
+    assert found.kind == "llama.cpp"
+
+
+async def test_one_more_viva_is_no_language_model() -> None:
+    async with served() as viva:
+        assert await discover(looking_at(viva.port)) == ()
+
+
+async def test_what_hangs_delays_nothing_beyond_the_bound_and_hides_nobody(vendor: OpenAIServer) -> None:
+    with socket.socket() as nobody, socket.socket() as full:
+        nobody.bind(("127.0.0.1", 0))  # refused: nothing listens
+        full.bind(("127.0.0.1", 0))
+        full.listen()  # taken by the system, and never answered
+        ports = [one.getsockname()[1] for one in (nobody, full)]
+        async with answering(http(ONE[:9]), hang=True) as dripping:
+            own = LocalLlmSettings(ports=(*ports, dripping, port_of(vendor)), within_ms=BOUND_MS)
+            began = perf_counter()
+            found = await discover(own)
+            took_s = perf_counter() - began
+    assert [server.base_url for server in found] == [vendor.base_url]
+    assert took_s < BOUND_MS / 1000 + SLACK_S
+
+
+async def test_no_ports_mean_that_nothing_is_looked_for(vendor: OpenAIServer) -> None:
+    settings = Settings(llm=LlmSettings(local=LocalLlmSettings(ports=())))
+    assert (await discovered(settings)).local_servers == ()
+    assert "llm.local.ports is empty" in (plugin("llm", "local").missing(settings) or "")
+
+
+@pytest.mark.parametrize(("provider", "looked"), [("auto", True), (("local",), True), ("scripted", False)])
+async def test_only_a_choice_that_may_fall_on_one_looks_for_one(
+    vendor: OpenAIServer, provider: Any, looked: bool
+) -> None:
+    settings = Settings(llm=LlmSettings(provider=provider, local=looking_at(port_of(vendor))))
+    assert bool((await discovered(settings)).local_servers) == looked
+
+
+OLLAMA = LocalServer(kind="Ollama", address="127.0.0.1:11434", models=("llama3.2:latest", "mistral:7b"))
+LM_STUDIO = LocalServer(kind="LM Studio", address="127.0.0.1:1234", models=("gpt-4o-mini",))
+EMPTY = LocalServer(kind="Ollama", address="127.0.0.1:11434", models=())
+
+
+@pytest.mark.parametrize(
+    ("found", "model", "openai_model", "detail"),
+    [
+        ([OLLAMA], "", "gpt-4o-mini", "llama3.2 on Ollama at 127.0.0.1:11434"),
+        ([EMPTY, LM_STUDIO], "", "x", "gpt-4o-mini on LM Studio at 127.0.0.1:1234"),
+        ([OLLAMA, LM_STUDIO], "", "gpt-4o-mini", "gpt-4o-mini on LM Studio at 127.0.0.1:1234"),
+        ([OLLAMA], "", "llama3.2", "llama3.2 on Ollama at 127.0.0.1:11434"),
+        ([OLLAMA], "mistral:7b", "llama3.2", "mistral:7b on Ollama at 127.0.0.1:11434"),
+    ],
+)
+def test_the_first_model_is_taken_unless_one_is_named_that_is_there(
+    found: list[LocalServer], model: str, openai_model: str, detail: str
+) -> None:
+    settings = with_servers(*found, model=model, openai=OpenAILlmSettings(model=openai_model))
+    assert plugin("llm", "local").missing(settings) is None
+    assert plugin("llm", "local").create(settings).detail == detail
+
+
+def test_what_it_lacks_is_said_with_what_there_is() -> None:
+    missing = plugin("llm", "local").missing
+    assert "start Ollama" in missing(with_servers())
+    assert "11434" in missing(with_servers())
+    assert "ollama pull" in missing(with_servers(EMPTY))
+    said = missing(with_servers(OLLAMA, model="phi"))
+    assert "'phi' is not on Ollama at 127.0.0.1:11434; there is llama3.2:latest, mistral:7b" in said
+    with pytest.raises(ConfigError, match=r'llm\.provider = "local": start Ollama'):
+        choose("llm", with_servers(provider="local"))
+
+
+async def said(vendor: OpenAIServer, settings: Settings) -> str:
+    """By the mind that is found there."""
+    own = settings.llm.model_copy(update={"local": looking_at(port_of(vendor)), "provider": "local"})
+    chosen = choose("llm", await discovered(settings.model_copy(update={"llm": own})))
+    try:
+        await chosen.provider.start()
+        pieces = [piece async for piece in chosen.provider.reply([Message("user", "Hello.")], CHAT)]
+    finally:
+        await chosen.provider.close()
+    return "".join(piece.text for piece in pieces if isinstance(piece, Token))
+
+
+async def test_what_is_found_answers_without_being_given_the_key_of_a_vendor(vendor: OpenAIServer) -> None:
+    ollama(vendor, llama3__latest={"details": {"family": "llama"}})
+    secrets = Secrets(openai_api_key="sk-very-secret", openai_base_url="http://127.0.0.1:9/v1")
+    assert await said(vendor, Settings(secrets=secrets)) == vendor.reply
+    assert [seen.body["model"] for seen in vendor.requests("chat")] == ["llama3:latest"] * 2
+    assert not any("secret" in str(seen.headers) for seen in vendor.seen)
+
+
+async def test_the_model_is_loaded_before_anybody_waits_for_it(vendor: OpenAIServer) -> None:
+    vendor.owner = "library"
+    await said(vendor, Settings())
+    first, second = vendor.requests("chat")
+    assert first.body["max_tokens"] == 1
+    assert second.body["max_tokens"] == CHAT.max_tokens
+
+
+@pytest.mark.parametrize(
+    ("owner", "asked"), [("library", "reasoning_effort"), ("vllm", "chat_template_kwargs")]
+)
+async def test_models_are_asked_to_answer_without_reasoning_first_where_they_know_how(
+    vendor: OpenAIServer, owner: str, asked: str
+) -> None:
+    vendor.owner = owner
+    await said(vendor, Settings())
+    assert all(asked in seen.body for seen in vendor.requests("chat"))
+    vendor.seen.clear()
+    vendor.refuses = {asked: f"{asked} is not supported for this model."}
+    assert await said(vendor, Settings()) == vendor.reply
+    assert [asked in seen.body for seen in vendor.requests("chat")] == [True, False, False]
+
+
+async def test_a_model_that_cannot_be_loaded_is_said_at_the_start(vendor: OpenAIServer) -> None:
+    vendor.chat.status = 500
+    with pytest.raises(ProviderError, match="answered 500") as caught:
+        await said(vendor, Settings())
+    assert caught.value.provider == "local"
+
+
+async def test_one_that_takes_long_to_load_is_no_failure(vendor: OpenAIServer) -> None:
+    vendor.chat.hang_after = 0
+    found = await find(vendor)
+    own = LlmSettings(local=LocalLlmSettings(timeout_s=0.2))
+    mind = plugin("llm", "local").create(Settings(llm=own, local_servers=(found,)))
+    try:
+        await mind.start()
+        assert (await vendor.request("chat")).body["max_tokens"] == 1
+    finally:
+        await mind.close()

@@ -1,0 +1,143 @@
+"""A vendor that is slow, falls silent or breaks off; and a client that leaves before the end."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from pipeline.contract.bench import Bench, Broken, NotApplicable, all_of, expect
+from pipeline.contract.checks import check
+from pipeline.contract.lifetime import cancelled
+from pipeline.contract.vendor import Behaviour, Seen
+from pipeline.errors import ProviderError
+from pipeline.notices import Notice, Spent, heard_by
+
+TIMEOUT_S = 0.3
+LATE_S = 2.0  # behind its timeout that it may say so, on a busy machine
+CLOSED_WITHIN_S = 1.0
+ONE_PIECE = "its vendor answers in one piece"
+
+
+@check(vendor=True)
+async def a_slow_vendor_is_waited_for(bench: Bench) -> None:
+    await bench.provider.start()
+    bench.vendor.work = Behaviour(first_ms=150, each_ms=10)
+    expect(await bench.done(), "it did nothing")
+
+
+@check(vendor=True)
+async def a_silent_vendor_is_a_timeout(bench: Bench) -> None:
+    await _times_out(bench, Behaviour(hang_after=0))
+
+
+@check(vendor=True)
+async def a_vendor_that_falls_silent_in_mid_stream_is_a_timeout(bench: Bench) -> None:
+    await _times_out(bench, Behaviour(hang_after=1))
+
+
+@check(vendor=True)
+async def a_connection_that_breaks_at_once_is_an_error(bench: Bench) -> None:
+    await _breaks(bench, Behaviour(cut_after=0))
+
+
+@check(vendor=True)
+async def a_connection_that_breaks_in_mid_stream_is_an_error(bench: Bench) -> None:
+    await _breaks(bench, Behaviour(cut_after=1))
+
+
+@check(vendor=True)
+async def work_that_is_cancelled_is_closed_at_the_vendor(bench: Bench) -> None:
+    """As when a person goes on speaking: a reply that is prepared is thrown away, and is to cost no more."""
+    await bench.provider.start()
+    bench.vendor.work = Behaviour(hang_after=0)
+    working = asyncio.create_task(all_of(bench.work(line_open=True)), name="cancelled")
+    seen = await bench.vendor.request(0)
+    await asyncio.sleep(0.05)  # whatever it does by then
+    await cancelled(working)
+    await _closed(seen)
+
+
+@check(vendor=True)
+async def a_stream_that_is_closed_half_way_is_closed_at_the_vendor(bench: Bench) -> None:
+    await bench.provider.start()
+    bench.vendor.work = Behaviour(hang_after=1)
+    async with aclosing(bench.work(line_open=True)) as stream:  # type: ignore[type-var]
+        await anext(aiter(stream))
+        seen = await bench.vendor.request(0)
+        if seen.outcome == "served":
+            raise NotApplicable(ONE_PIECE)
+    await _closed(seen)
+    bench.vendor.work = Behaviour()
+    expect(await bench.done(), "the next piece of work brought nothing")
+
+
+@check(vendor=True)
+async def many_at_once_are_not_mixed_up(bench: Bench) -> None:
+    await bench.provider.start()
+    alone = _content(await bench.done())
+    bench.vendor.work = Behaviour(each_ms=5)
+    for came in await asyncio.gather(*(bench.done() for _ in range(8))):
+        expect(_content(came) == alone, f"with others: {_content(came)[:80]!r}, alone: {alone[:80]!r}")
+
+
+@check(vendor=True)
+async def what_the_vendor_charges_is_told(bench: Bench) -> None:
+    """To the call that it works for, also where the work was cancelled (`pipeline.notices`)."""
+    told: list[Notice] = []
+    await bench.provider.start()
+    await asyncio.create_task(bench.done(), context=heard_by(told.append))
+    spent = [notice for notice in told if isinstance(notice, Spent)]
+    if not spent:
+        raise NotApplicable("it tells of nothing that is charged")
+    stage, name = bench.subject.stage, bench.provider.name
+    for notice in spent:
+        expect((notice.stage, notice.provider) == (stage, name), f"that is not its own: {notice}")
+        expect(notice.amount >= 0, f"less than nothing: {notice}")
+    expect(any(notice.amount > 0 for notice in spent), "all of it is nothing")
+
+
+async def _times_out(bench: Bench, how: Behaviour) -> None:
+    bench.vendor.work = how
+    brief = bench.again(timeout_s=TIMEOUT_S)
+    try:
+        async with asyncio.timeout(TIMEOUT_S + LATE_S):
+            await brief.provider.start()
+            await brief.done()
+    except ProviderError as error:
+        expect(error.code == "timeout", f"that is “{error.code}”, not “timeout”: {error}")
+    except TimeoutError:
+        raise Broken(f"it still waits {LATE_S:g} s after its timeout_s of {TIMEOUT_S:g} s") from None
+    else:
+        if bench.vendor.seen[-1].outcome == "served":
+            raise NotApplicable(ONE_PIECE)
+        raise Broken("it took what came for all")
+    finally:
+        await brief.provider.close()
+
+
+async def _breaks(bench: Bench, how: Behaviour) -> None:
+    bench.vendor.work = how
+    error = await bench.failure()
+    allowed = ("unreachable", "bad_response")
+    expect(error.code in allowed, f"that is “{error.code}”, not “unreachable” or “bad_response”: {error}")
+
+
+async def _closed(seen: Seen) -> None:
+    try:
+        async with asyncio.timeout(CLOSED_WITHIN_S):
+            await seen.ended.wait()
+    except TimeoutError:
+        raise Broken(f"it is still open at the vendor after {CLOSED_WITHIN_S:g} s") from None
+    expect(seen.outcome == "closed_by_client", f"at the vendor that is “{seen.outcome}”, not closed")
+
+
+def _content(came: list[object]) -> str:
+    """Of a piece of work, what may not depend on how it was cut up."""
+    parts = []
+    for item in came:
+        samples = getattr(item, "samples", None)
+        if samples is not None:
+            parts.append(samples.tobytes().hex())
+        elif getattr(item, "kind", "") != "partial":
+            parts.append(getattr(item, "text", ""))
+    return "".join(parts)

@@ -1,0 +1,165 @@
+"""All checks of a stage on one plug-in, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.audio import MIC_RATE, Resampler
+from pipeline.contract import ears, heartbeat, leftovers, lifetime, mind, refusals, streams, voice
+from pipeline.contract.bench import Bench, Broken, NotApplicable, Subject
+from pipeline.contract.checks import CHECKS, Check
+from pipeline.errors import ProviderError
+from pipeline.providers import VoiceStyle
+from pipeline.settings import Settings
+from pipeline.tts import espeak
+
+MODULES = (lifetime, ears, mind, voice, refusals, streams)  # in which checks are written
+WITHIN_S = 60.0  # a model on a slow machine, asked a dozen times
+SENTENCE = "Tell me about it."
+BEFORE_MS, AFTER_MS = 300, 120  # of silence around it, as the gate hands it on
+START = "it_starts"
+LEFT = "it_leaves_nothing_behind"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    check: str
+    outcome: Literal["ok", "failed", "not applicable"]
+    why: str = ""
+
+
+def checks(subject: Subject) -> list[Check]:
+    """Those that fit."""
+    fitting = [check for check in CHECKS if subject.stage in check.stages]
+    return [check for check in fitting if subject.vendor is not None or not check.vendor]
+
+
+async def examine(
+    subject: Subject, only: Collection[str] = (), dead: Callable[[str], None] | None = None
+) -> AsyncIterator[Result]:
+    """A result for each check, as it comes.
+
+    Args:
+        only: names of checks; none: all.
+        dead: see `heartbeat.listened_to`.
+    """
+    lacks = None if subject.vendor else subject.module.missing(subject.settings)
+    if lacks:
+        yield Result(START, "failed", f"it lacks something here: {lacks}")
+        return
+    speech = await spoken() if subject.stage == "stt" else np.zeros(0, np.int16)
+    wanted = [check for check in checks(subject) if not only or check.name in only]
+    shared = [check for check in wanted if not check.alone]
+    async for result in _shared(subject, speech, shared, dead):
+        yield result
+    for check in wanted:
+        if check.alone:
+            yield await _alone(subject, speech, check, dead)
+
+
+async def _shared(
+    subject: Subject, speech: np.ndarray, wanted: list[Check], dead: Callable[[str], None] | None
+) -> AsyncIterator[Result]:
+    """All of them on one provider, which then may leave nothing behind."""
+    if not wanted:
+        return
+    before = leftovers.inventory()
+    async with _bench(subject, speech) as bench:
+        started = await _judged(START, bench, lambda each: each.provider.start(), dead)
+        yield started
+        if started.outcome == "ok":
+            for check in wanted:
+                yield await _judged(check.name, bench, check.run, dead)
+        during = leftovers.inventory()
+    left = await leftovers.left(before, during)
+    yield Result(LEFT, "failed" if left else "ok", left)
+
+
+async def _alone(
+    subject: Subject, speech: np.ndarray, check: Check, dead: Callable[[str], None] | None
+) -> Result:
+    """One on a provider of its own."""
+    before = leftovers.inventory()
+    async with _bench(subject, speech) as bench:
+        result = await _judged(check.name, bench, check.run, dead)
+        during = leftovers.inventory()
+    left = await leftovers.left(before, during)
+    if left and result.outcome == "ok":
+        return Result(check.name, "failed", f"it leaves behind {left}")
+    return result
+
+
+@asynccontextmanager
+async def _bench(subject: Subject, speech: np.ndarray) -> AsyncIterator[Bench]:
+    """With the stand-in of the vendor, if there is one."""
+    if subject.vendor is None:
+        bench = Bench(subject, subject.settings, None, speech)
+        try:
+            yield bench
+        finally:
+            await bench.provider.close()
+        return
+    async with subject.vendor() as vendor:
+        bench = Bench(subject, vendor.settings(), vendor, speech)
+        try:
+            yield bench
+        finally:
+            await bench.provider.close()
+
+
+async def _judged(
+    name: str, bench: Bench, run: Callable[[Bench], object], dead: Callable[[str], None] | None
+) -> Result:
+    lines = _Lines()
+    logging.getLogger().addHandler(lines)
+    try:
+        async with heartbeat.listened_to(dead) as heart, asyncio.timeout(WITHIN_S):
+            await run(bench)  # type: ignore[misc]
+    except NotApplicable as why:
+        return Result(name, "not applicable", str(why))
+    except Broken as broken:
+        return Result(name, "failed", str(broken))
+    except TimeoutError:
+        return Result(name, "failed", f"it did not end within {WITHIN_S:g} s")
+    except ProviderError as error:
+        return Result(name, "failed", f"{error} (“{error.code}”)")
+    except Exception as error:
+        return Result(name, "failed", f"{type(error).__name__}: {error}")
+    finally:
+        logging.getLogger().removeHandler(lines)
+    shown = any(key in line for key in bench.secrets for line in lines.written)
+    failure = "a log line shows a key" if shown else heart.failure
+    return Result(name, "failed" if failure else "ok", failure)
+
+
+class _Lines(logging.Handler):
+    """What was logged, with its tracebacks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.written.append(self.format(record))
+
+
+async def spoken(sentence: str = SENTENCE) -> np.ndarray:
+    """The embedded voice says it: int16 (n,) at MIC_RATE. Raises ProviderError."""
+    voice_ = espeak.create(Settings())
+    try:
+        await voice_.start()
+        stream = voice_.speak(sentence, language="en", style=VoiceStyle())
+        said = np.concatenate([piece.samples async for piece in stream])
+    finally:
+        await voice_.close()
+    resampler = Resampler(espeak.RATE, MIC_RATE)
+    silences = [np.zeros(length * MIC_RATE // 1000, np.int16) for length in (BEFORE_MS, AFTER_MS)]
+    return np.concatenate([silences[0], resampler.push(said), resampler.flush(), silences[1]])

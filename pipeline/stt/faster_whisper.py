@@ -92,6 +92,10 @@ class FasterWhisper:
     async def transcribe(
         self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
     ) -> AsyncIterator[Transcript]:
+        if not self.knows(language):
+            raise ProviderError(
+                "stt", NAME, f"{self.detail} does not know “{language}”", "unsupported_language"
+            )
         await self._started.wait()
         assert self._loading is not None
         whisper = await asyncio.shield(self._loading)

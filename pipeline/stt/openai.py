@@ -12,12 +12,14 @@ import io
 import re
 import wave
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, get_args
 
 import numpy as np
 
 from pipeline import openai_account
 from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import growing
@@ -60,10 +62,15 @@ class OpenAIRecognizer:
     def knows(self, language: str) -> bool:
         return language in get_args(Language)
 
-    def transcribe(
+    async def transcribe(
         self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
     ) -> AsyncIterator[Transcript]:
-        return growing.transcribe(_Transcriptions(self._account, language, hints), audio, language)
+        if not self.knows(language):
+            raise ProviderError("stt", NAME, f"is not told of “{language}”", "unsupported_language")
+        decoder = _Transcriptions(self._account, language, hints)
+        async with aclosing(growing.transcribe(decoder, audio, language)) as transcripts:
+            async for transcript in transcripts:
+                yield transcript
 
 
 class _Transcriptions:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from pipeline import openai_account
+from pipeline.errors import ProviderError
 from pipeline.providers import Speech, Voice, VoiceStyle
 from pipeline.settings import Language, Settings
 
@@ -48,6 +49,8 @@ class OpenAIVoice:
         return language in get_args(Language)
 
     async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
+        if not self.knows(language):
+            raise ProviderError("tts", NAME, f"has no voice for “{language}”", "unsupported_language")
         if not text.strip():
             return  # the API refuses it
         request: dict[str, Any] = {

@@ -8,11 +8,10 @@ marks its words in the spoken text, so every place in that has a place in the di
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+
+from pipeline.signs import signs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Spoken:
 
 def speakable(text: str, language: str) -> Spoken:
     """Raises nothing: an unknown language is read by the English table."""
-    words = _words(language)
+    words = signs_of(language)
     display: list[str] = []
     shown = 0  # characters of `display` so far
     spoken: list[str] = []
@@ -68,8 +67,8 @@ def speakable(text: str, language: str) -> Spoken:
         for match in words.pattern.finditer(piece):
             say(piece[end : match.start()], shown + end, step=1)
             reading = words.read(match)
-            before = words.gap if match.start() > 0 and piece[match.start() - 1].isalnum() else ""
-            after = words.gap if match.end() < len(piece) and piece[match.end()].isalnum() else ""
+            before = words.before if match.start() > 0 and piece[match.start() - 1].isalnum() else ""
+            after = words.after if match.end() < len(piece) and piece[match.end()].isalnum() else ""
             if reading or (before and after):
                 say(f"{before}{reading}{after}", shown + match.start(), step=0)
             end = match.end()
@@ -129,142 +128,3 @@ def _visible(text: str) -> Iterator[tuple[str, bool]]:
     text = re.sub(r"\s+", " ", text)
     if text:
         yield text, False
-
-
-# ------------------------------------------------------------------ signs and words
-
-_UNSPACED = ("zh", "ja")
-_BEFORE_NUMBERS = ("No.", "Nr.", "n°")
-_UNGLUED = ("zh", "ja", "ko")  # a unit may be followed by a letter of the language
-
-_EMOJI = (
-    "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u2300-\u23ff\u25a0-\u25ff\u2190-\u2193\u2195-\u21ff"
-    "\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f]+"
-)
-_URL = r"(?:https?://|www\.)[^\s<>()\[\]{}\"'«»“”、。，]*[^\s<>()\[\]{}\"'«»“”、。，.,;:!?]"
-_EMAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
-_NUMBER = r"\d+(?:[.,  ]\d{3})*(?:[.,]\d+)?"
-_MILLIONS = r"(?:\ ?(?:k|M|bn|million|billion|trillion|thousand|hundred)\b)?"
-_MONTHS = re.findall(
-    r"\w+", "January February March April May June July August September October November December"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """How one language reads what no voice reads well."""
-
-    language: str
-    gap: str  # between words: a space where the language has spaces
-    at: str
-    dot: str
-    to: str
-    signs: dict[str, str]
-    currency: dict[str, str]
-    units: dict[str, str]
-    short: dict[str, str]
-    pattern: re.Pattern[str]
-
-    def read(self, match: re.Match[str]) -> str:
-        found = match.group()
-        kind = match.lastgroup
-        if kind == "url":
-            return self._address(re.sub(r"^(https?://)?(www\.)?", "", found).split("/")[0])
-        if kind == "email":
-            return self._address(found).replace("@", f" {self.at} ")
-        if kind == "date":
-            return self._date(found)
-        if kind == "money":
-            sign = next(sign for sign in self.currency if sign in found)
-            amount = found.replace(sign, "").strip()
-            if self.language == "en":
-                amount = re.sub(r"(?<=\d) ?(k|M|bn)$", _large, amount)
-            return self._counted(amount, self.currency[sign])
-        if kind == "measure":
-            number, unit = re.fullmatch(rf"({_NUMBER})\s?(.+)", found).groups()  # type: ignore[union-attr]
-            return self._counted(number, self.units[unit])
-        if kind == "short":
-            return self.short[found]
-        if kind == "sign":
-            return f" {self.signs[found.strip()]} "
-        if kind == "range":
-            return f" {self.to} "
-        if kind == "tag":
-            return found[1:].replace("_", " ").strip()
-        return ""  # emoji and what else is only seen
-
-    def _counted(self, number: str, unit: str) -> str:
-        if self.language == "en" and number == "1":
-            first, _, rest = unit.partition(" ")
-            unit = f"{first.removesuffix('s')} {rest}".rstrip()
-        return f"{number}{self.gap}{unit}"
-
-    def _address(self, text: str) -> str:
-        return re.sub(r"[_+:=?&]", " ", text.split("?")[0]).replace(".", f" {self.dot} ").replace("-", " ")
-
-    def _date(self, found: str) -> str:
-        year, month, day = (int(part) for part in found.split("-"))
-        if not (1 <= month <= 12 and 1 <= day <= 31):
-            return found.replace("-", " ")
-        if self.language == "en":
-            return f"{_MONTHS[month - 1]} {day}, {year}"
-        if self.language in ("zh", "ja"):
-            return f"{year}年{month}月{day}日"
-        if self.language == "ko":
-            return f"{year}년 {month}월 {day}일"
-        return f"{day}.{month}.{year}"
-
-
-def _large(match: re.Match[str]) -> str:
-    return {"k": " thousand", "M": " million", "bn": " billion"}[match.group(1)]
-
-
-@cache
-def _words(language: str) -> _Words:
-    tables = tomllib.loads(Path(__file__).with_name("speakable.toml").read_text("utf-8"))
-    table = tables.get(language) or tables["en"]
-    signs = _alternatives(table["signs"])
-    currency = _alternatives(table["currency"])
-    short = "|".join(_standing_alone(word) for word in sorted(table["short"], key=len, reverse=True))
-    apart = r"(?![^\W\d_])" if language not in _UNGLUED else ""
-    pattern = "|".join(
-        part
-        for part in (
-            rf"(?P<url>{_URL})",
-            rf"(?P<email>{_EMAIL})",
-            r"(?P<date>(?<!\d)\d{4}-\d{2}-\d{2}(?!\d))",
-            rf"(?P<short>{short})" if short else "",
-            rf"(?P<money>(?:{currency})\s?{_NUMBER}{_MILLIONS}|{_NUMBER}\s?(?:{currency}))",
-            rf"(?P<measure>(?<![A-Za-z\d.]){_NUMBER}\s?(?:{_alternatives(table['units'])}){apart})",
-            r"(?P<range>(?<=\d)\s?[–-]\s?(?=\d{1,3}(?![\d-])))",
-            rf"(?P<sign>\s*(?:{signs})(?=\s*[\w$€£.,!?)]|\s*$)\s*)",
-            r"(?P<tag>[#@][^\W\d]\w*)",
-            rf"(?P<emoji>{_EMOJI})",
-            r"(?P<mark>[*_#|\\<>{}^~=@\[\]`]+)",
-        )
-        if part
-    )
-    return _Words(
-        language=language if language in tables else "en",
-        gap="" if language in _UNSPACED else " ",
-        at=table["at"],
-        dot=table["dot"],
-        to=table["to"],
-        signs=table["signs"],
-        currency=table["currency"],
-        units=table["units"],
-        short=table["short"],
-        pattern=re.compile(pattern),
-    )
-
-
-def _alternatives(table: dict[str, str]) -> str:
-    return "|".join(re.escape(word) for word in sorted(table, key=len, reverse=True))
-
-
-def _standing_alone(word: str) -> str:
-    before = r"(?<!\w)" if word[0].isalnum() else ""
-    after = r"(?=\s)" if word[-1] == "/" else r"(?!\w)"
-    if word in _BEFORE_NUMBERS:
-        after = r"(?=\s?\d)"  # "No." is a sentence, too
-    return before + re.escape(word) + after

@@ -63,10 +63,83 @@ def test_english_phrase_is_read_sensibly(text, spoken):
         ("ko", "약 5km, ₩3000", "약 5 킬로미터, 3000 원"),
         ("hi", "₹500 में 5 km", "500 रुपये में 5 किलोमीटर"),
         ("ar", "حوالي 5 km", "حوالي 5 كيلومتر"),
+        ("de", "1 h, 2 h und 2 min", "1 Stunde, 2 Stunden und 2 Minuten"),
+        ("fr", "1,5 km, 1 €, 2 €", "1,5 kilomètre, 1 euro, 2 euros"),
+        ("es", "1 km y 1,5 km", "1 kilómetro y 1,5 kilómetros"),
+        (
+            "ru",
+            "1 км, 2 км, 5 км, 12 км, 21 км",
+            "1 километр, 2 километра, 5 километров, 12 километров, 21 километр",
+        ),
+        ("ru", "3,5 часа, 20%, 1%", "3,5 часа, 20 процентов, 1 процент"),
+        ("zh", "提高了20%，2个人，第2个，12个", "提高了百分之20，两个人，第2个，12个"),
+        ("ko", "3명이 5km를 2시 30분에 20살", "세명이 5 킬로미터를 두시 30분에 스무살"),
+        ("fr", "1 250 € et 3 000 personnes", "1250 euros et 3000 personnes"),
+        ("ru", "5 000 руб.", "5000 рублей"),
+        ("es", "la n.º 3 y la 1.ª", "la número 3 y la primera"),
+        ("it", "la domanda n. 3", "la domanda numero 3"),
     ],
 )
 def test_signs_are_read_in_the_language(language, text, spoken):
     assert speakable(text, language).text == spoken
+
+
+@pytest.mark.parametrize(
+    ("language", "spoken"),
+    [
+        ("en", "On May 1, 2024"),
+        ("es", "On 1 de mayo de 2024"),
+        ("fr", "On 1er mai 2024"),
+        ("de", "On erste Mai 2024"),
+        ("zh", "On2024年5月1日"),
+        ("hi", "On 1 मई 2024"),
+        ("ja", "On2024年5月1日"),
+        ("ko", "On 2024년 5월 1일"),
+        ("pt", "On 1º de maio de 2024"),
+        ("ar", "On 1 مايو 2024"),
+        ("ru", "On 1 мая 2024 года"),
+        ("it", "On 1º maggio 2024"),
+        ("nl", "On 1 mei 2024"),
+    ],
+)
+def test_a_date_is_read_with_its_month(language, spoken):
+    assert speakable("On 2024-05-01", language).text.replace(" 2024年", "2024年") == spoken
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "spoken"),
+    [
+        ("de", "um 14:30 Uhr oder 15:00", "um 14 Uhr 30 oder 15 Uhr"),
+        ("nl", "om 14:30 uur", "om 14 uur 30"),
+        ("zh", "14:30开始", "14点30分开始"),
+        ("ja", "14:00です", "14時です"),
+        ("ko", "14:30에", "14시 30분에"),
+        ("hi", "14:30 बजे", "14 बजकर 30 मिनट"),
+        ("es", "a las 14:30", "a las 14:30"),
+    ],
+)
+def test_a_time_is_read_as_one_where_the_voice_does_not(language, text, spoken):
+    assert speakable(text, language).text == spoken
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("am 3. Mai", "am dritten Mai"),
+        ("der 3. Mai", "der dritte Mai"),
+        ("im 21. Jahrhundert", "im einundzwanzigsten Jahrhundert"),
+        ("am 2024-05-30", "am dreißigsten Mai 2024"),
+        ("in Zimmer 3. Danach", "in Zimmer 3. Danach"),
+    ],
+)
+def test_a_german_ordinal_is_read_as_one(text, spoken):
+    assert speakable(text, "de").text == spoken
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_code_words_are_read_in_every_language(language):
+    spoken = speakable("CI/CD, C++, C#, Node.js", language).text
+    assert not set(spoken) & set("/+#.")
 
 
 def test_display_keeps_signs_and_emoji_but_no_markdown():

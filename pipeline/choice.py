@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -46,6 +46,17 @@ class Chosen:
     provider: Any = field(repr=False)
     better: str = ""  # what is preferred to it, and what that lacks; "": nothing is
     links: tuple[Chosen, ...] = ()  # of a chain, the first one first; then `provider` is the chain
+
+    @property
+    def each(self) -> tuple[Chosen, ...]:
+        """The links of a chain, or the only one there is."""
+        return self.links or (self,)
+
+    def __str__(self) -> str:
+        """One line, for a person."""
+        first, *others = (f"{link.name}: {link.provider.detail}" for link in self.each)
+        line = "; then ".join([f"{first} ({self.why})", *others])
+        return f"{line}. Better: {self.better}" if self.better else line
 
 
 async def discovered(settings: Settings) -> Settings:
@@ -115,7 +126,14 @@ def choose(stage: Stage, settings: Settings) -> Chosen:
 
 def _joined(links: Sequence[Chosen], settings: Settings, better: str = "") -> Chosen:
     first = links[0]
-    return Chosen(first.stage, first.name, first.why, first.provider, better)
+    try:
+        from pipeline.chain import chained
+    except ImportError:
+        links = links[:1]
+    if len(links) == 1:
+        return replace(first, better=better)
+    chain = chained(first.stage, links, settings)
+    return Chosen(first.stage, first.name, first.why, chain, better, tuple(links))
 
 
 def _create(stage: Stage, name: str, settings: Settings, why: str) -> Chosen:

@@ -102,13 +102,14 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     """Serves until SIGTERM or SIGINT; then lets calls end, at most `drain_s` long, or until a second one.
 
     `engines`: instead of what the configuration names."""
+    from pipeline.choice import discovered
     from server.access.guard import Guard
     from server.access.listening import Listening
     from server.app import application
     from server.engines import STAGES, WORDS, Engines
     from server.signaling import MediaWorker
 
-    engines = engines or Engines(config.pipeline)
+    engines = engines or Engines(await discovered(config.pipeline))
     worker = MediaWorker(config, engines)
     settings = config.server
     guard = Guard(settings.allowed_hosts, settings.allowed_origins, hsts_s=config.tls.hsts_s)
@@ -117,8 +118,7 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
         await listening.start()
         print(f"Viva {__version__} at {listening.url}")
         for stage in STAGES:
-            chosen = engines.stages[stage].chosen
-            print(f"  {WORDS[stage]:6} {chosen.name}: {chosen.provider.detail} ({chosen.why})")
+            print(f"  {WORDS[stage]:6} {engines.stages[stage].chosen}")
         if door := _door(config):
             print(f"  door   {door}")
         sys.stdout.flush()

@@ -65,6 +65,8 @@ def _provider(engines: Engines, stage: Any) -> dict[str, Any]:
         "name": engine.chosen.name,
         "detail": engine.chosen.provider.detail,
         "why": engine.chosen.why,
+        "better": engine.chosen.better,
+        "chain": [{"name": link.name, "detail": link.provider.detail} for link in engine.chosen.links],
         "ready": engine.ready,
         "error": engine.error,
     }

@@ -132,7 +132,8 @@ async def test_about_says_who_answers_and_what_there_is_to_choose_from(server: S
         about = await response.json()
     assert about["ready"] is True
     assert [provider["stage"] for provider in about["providers"]] == ["stt", "llm", "tts"]
-    assert set(about["providers"][0]) == {"stage", "name", "detail", "why", "ready", "error"}
+    keys = {"stage", "name", "detail", "why", "better", "chain", "ready", "error"}
+    assert set(about["providers"][0]) == keys
     assert {mode["id"] for mode in about["modes"]} == {"interview", "language", "chat"}
     assert {mode["persona"] for mode in about["modes"]} <= {persona["id"] for persona in about["personas"]}
     assert len(about["languages"]) == 13

@@ -1,4 +1,4 @@
-"""ElevenLabs' speech on 127.0.0.1: its WebSocket that takes text and gives sound with alignment, and its models.
+"""ElevenLabs' speech on 127.0.0.1: a WebSocket that takes text and gives sound with alignment; its models.
 
     async with ElevenLabsServer() as vendor:
         vendor.work.each_ms = 20
@@ -10,7 +10,7 @@
 
 As read in the SDK (`elevenlabs.types`: InitializeConnection, SendText, CloseConnection, AudioOutput,
 FinalOutput): a client sends a single space with the voice's settings, then texts that end with a space, then
-"" for the end; each answer holds a block of sound and the times of its characters, from the block's beginning.
+"" for the end; an answer holds a block of sound and the times of its characters, from the block's beginning.
 What a client does wrong is told in a message and closed with 1008, as the vendor does.
 """
 
@@ -129,7 +129,7 @@ class ElevenLabsServer:
             seen.ended.set()
             page = "<!doctype html><title>Welcome to the router</title>"
             return (
-                _error(status, seen.voice)
+                _error(status, seen.voice, self.work.retry_after_s)
                 if status != 200
                 else web.Response(text=page, content_type="text/html")
             )
@@ -292,8 +292,8 @@ def _model(name: str, *languages: str) -> dict[str, Any]:
     }
 
 
-def _error(status: int, voice: str = "") -> web.Response:
+def _error(status: int, voice: str = "", retry_after_s: int = 20) -> web.Response:
     word, message = ERRORS[status]
-    headers = {"Retry-After": "20"} if status == 429 else {}
+    headers = {"Retry-After": str(retry_after_s)} if status == 429 else {}
     detail = {"status": word, "message": message.format(voice=voice)}
     return web.json_response({"detail": detail}, status=status, headers=headers)

@@ -49,14 +49,14 @@ class Subject:
     Args:
         module: has `missing` and `create`, see `pipeline.providers`.
         settings: with which it runs; with a vendor, the stand-in's own are taken.
-        vendor: makes a stand-in. None: checks that need one are not applicable.
+        vendor: makes a stand-in. None: nothing is checked that needs one.
     """
 
     stage: Stage
-    name: str  # the plug-in's
     module: Any
     settings: Settings
     vendor: Callable[[], Vendor] | None = None
+    name: str = ""  # by which the configuration knows it; "": by none yet
 
 
 class Bench:
@@ -87,13 +87,13 @@ class Bench:
         """A second provider on the same bench, with other settings. Whoever makes it closes it."""
         settings = settings or self._settings
         if timeout_s is not None:
-            settings = hasty(settings, self.subject, timeout_s)
+            settings = hasty(settings, self.subject.stage, self.provider.name, timeout_s)
         return Bench(self.subject, settings, self._vendor, self._speech)
 
     @property
     def secrets(self) -> list[str]:
         """What may be in no message and no log line."""
-        return secrets(self._settings, self.subject)
+        return secrets(self._settings, self.provider.name)
 
     # ------------------------------------------------------------------ one piece of its work
 
@@ -164,21 +164,21 @@ class Bench:
         return stream
 
 
-def hasty(settings: Settings, subject: Subject, timeout_s: float) -> Settings:
+def hasty(settings: Settings, stage: Stage, name: str, timeout_s: float) -> Settings:
     """With another `timeout_s` in the plug-in's own table."""
-    section = getattr(settings, subject.stage)
-    own = getattr(section, subject.name, None)
+    section = getattr(settings, stage)
+    own = getattr(section, name, None)
     if own is not None:
-        own = own.model_copy(update={"timeout_s": timeout_s})
-        return settings.model_copy(update={subject.stage: section.model_copy(update={subject.name: own})})
-    table = {**settings.plugins.get(subject.name, {}), "timeout_s": timeout_s}
-    return settings.model_copy(update={"plugins": {**settings.plugins, subject.name: table}})
+        section = section.model_copy(update={name: own.model_copy(update={"timeout_s": timeout_s})})
+        return settings.model_copy(update={stage: section})
+    table = {**settings.plugins.get(name, {}), "timeout_s": timeout_s}
+    return settings.model_copy(update={"plugins": {**settings.plugins, name: table}})
 
 
-def secrets(settings: Settings, subject: Subject) -> list[str]:
-    """Every key of the product's own, and what looks like one in the plug-in's own table."""
+def secrets(settings: Settings, name: str) -> list[str]:
+    """Every key of the product's own, and what looks like one in the plug-in's table."""
     known = [one.get_secret_value() for _, one in settings.secrets if isinstance(one, SecretStr)]
-    table = settings.plugins.get(subject.name, {})
+    table = settings.plugins.get(name, {})
     return known + [str(value) for key, value in table.items() if value and SECRET.search(key)]
 
 

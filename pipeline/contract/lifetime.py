@@ -24,7 +24,9 @@ CANCELLED_WITHIN_S = 2.0
 @check()
 async def it_says_what_it_is(bench: Bench) -> None:
     provider, stage = bench.provider, bench.subject.stage
+    known = bench.subject.name or provider.name
     expect(isinstance(provider.name, str) and provider.name, "it has no name")
+    expect(provider.name == known, f"it calls itself {provider.name}, the configuration calls it {known}")
     expect(isinstance(provider.detail, str) and provider.detail, "it has no detail for a person to read")
     expect(not any(key in provider.detail for key in bench.secrets), "its detail shows a key")
     flags = {"stt": ("full_pass", "punctuates"), "llm": ("wants_full",), "tts": ()}[stage]

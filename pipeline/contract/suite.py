@@ -24,6 +24,7 @@ MODULES = (lifetime, ears, mind, voice, refusals, streams)  # in which checks ar
 WITHIN_S = 60.0  # a model on a slow machine, asked a dozen times
 SENTENCE = "Tell me about it."
 BEFORE_MS, AFTER_MS = 300, 120  # of silence around it, as the gate hands it on
+CREATED = "it_is_created"
 START = "it_starts"
 LEFT = "it_leaves_nothing_behind"
 
@@ -50,9 +51,9 @@ async def examine(
         only: names of checks; none: all.
         dead: see `heartbeat.listened_to`.
     """
-    lacks = None if subject.vendor else subject.module.missing(subject.settings)
-    if lacks:
-        yield Result(START, "failed", f"it lacks something here: {lacks}")
+    created = await _created(subject)
+    yield created
+    if created.outcome == "failed":
         return
     speech = await spoken() if subject.stage == "stt" else np.zeros(0, np.int16)
     wanted = [check for check in checks(subject) if not only or check.name in only]
@@ -62,6 +63,21 @@ async def examine(
     for check in wanted:
         if check.alone:
             yield await _alone(subject, speech, check, dead)
+
+
+async def _created(subject: Subject) -> Result:
+    try:
+        lacks = None if subject.vendor else subject.module.missing(subject.settings)
+        if lacks:
+            return Result(CREATED, "failed", f"it lacks something here: {lacks}")
+        async with _bench(subject, np.zeros(0, np.int16)) as bench:
+            work = {"stt": "transcribe", "llm": "reply", "tts": "speak"}[subject.stage]
+            for part in ("name", "detail", "start", "close", work):
+                if not hasattr(bench.provider, part):
+                    return Result(CREATED, "failed", f"it has no {part}")
+    except Exception as error:
+        return Result(CREATED, "failed", f"{type(error).__name__}: {error}")
+    return Result(CREATED, "ok")
 
 
 async def _shared(

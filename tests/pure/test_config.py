@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pipeline.errors import ConfigError
 from server.config import FileAndEnvironment, load
+from tests.environment import OURS
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 
@@ -22,7 +23,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import os
 
     for name in list(os.environ):
-        if name.startswith(("VIVA_", "OPENAI_")):
+        if name.startswith(OURS):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

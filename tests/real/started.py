@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from server.access.self_signed import make_certificate
+from tests.environment import bare
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-is-long-enough-for-a-test"
@@ -65,7 +65,6 @@ async def started(certificates: Path | None = None, **settings: str) -> AsyncIte
         certificates: an empty folder; with one, it speaks TLS and asks for KEY or a client secret.
         settings: environment. Nothing of the tests' own that would change it is passed on.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "VIVA_"))}
     certificate = None
     if certificates is not None:
         certificate, key = make_certificate(certificates)
@@ -77,7 +76,7 @@ async def started(certificates: Path | None = None, **settings: str) -> AsyncIte
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "server", "--port", "0"),
         cwd=ROOT,
-        env={**kept, **settings},
+        env=bare(**settings),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout

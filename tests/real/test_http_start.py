@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import socket
@@ -16,6 +15,7 @@ import aiohttp
 import pytest
 
 from server import __version__
+from tests.environment import bare
 from tests.real.served import Caller, Served
 
 pytestmark = pytest.mark.real
@@ -26,8 +26,7 @@ ENDS_WITHIN_S = 60.0  # what is to end by itself, `--check` too
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIVA_", "OPENAI_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
+    return bare(PYTHONPATH=str(ROOT), **more)
 
 
 async def run(folder: Path, *options: str, **more: str) -> tuple[int, str, str]:

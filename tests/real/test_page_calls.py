@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.environment import bare
 from tests.real.browser import chromium, strict_wire
 
 pytestmark = pytest.mark.real
@@ -79,11 +79,10 @@ def port() -> int:
 
 @contextmanager
 def server(port: int, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "VIVA_"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "--port", str(port)],
         cwd=ROOT,
-        env={**kept, **settings},
+        env=bare(**settings),
         stdout=subprocess.PIPE,
         text=True,
     )

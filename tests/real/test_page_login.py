@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.environment import bare
 from tests.real.browser import chromium
 
 pytestmark = pytest.mark.real
@@ -27,11 +27,10 @@ def _no_leaked_task() -> None:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIVA_", "OPENAI_"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "--port", "0"],
         cwd=ROOT,
-        env={**kept, "VIVA_API_KEYS": f"school={KEY}", "VIVA_LIMITS__FAILURES_PER_MINUTE": "3"},
+        env=bare(VIVA_API_KEYS=f"school={KEY}", VIVA_LIMITS__FAILURES_PER_MINUTE="3"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -5,7 +5,6 @@ Nothing is replaced: `python -m server` as a person starts it, pocketsphinx, the
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from pipeline.audio import MIC_RATE
+from tests.environment import bare
 from tests.real.browser import chromium, strict_wire, watch_for_trouble
 from tests.sounds import silence, speech
 
@@ -72,13 +72,10 @@ def microphone(folder: Path, sound: np.ndarray) -> Path:
 @contextmanager
 def server() -> Iterator[str]:
     """The product on a free port: its address. No key, whatever this machine has in its environment."""
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("OPENAI_", "VIVA_"))
-    }
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "--port", "0"],
         cwd=ROOT,
-        env=environment,
+        env=bare(),
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 
 AUTO = "auto"
 BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
-    "stt": ("openai", "faster_whisper", "pocketsphinx"),
+    "stt": ("deepgram", "assemblyai", "openai", "faster_whisper", "pocketsphinx"),
     "llm": ("openai", "local", "scripted"),
     "tts": ("openai", "espeak"),
 }

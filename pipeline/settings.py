@@ -230,6 +230,8 @@ class Secrets(Section):
     """From the environment or .env only. Printing one shows asterisks."""
 
     openai_api_key: SecretStr | None = None
+    deepgram_api_key: SecretStr | None = None
+    assemblyai_api_key: SecretStr | None = None
     elevenlabs_api_key: SecretStr | None = None
     openai_base_url: str | None = None  # OPENAI_BASE_URL; not a secret, but comes the same way
 

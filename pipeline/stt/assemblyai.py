@@ -1,0 +1,242 @@
+"""AssemblyAI's streaming recognition, third version: words while they are spoken, over a WebSocket.
+
+A Pause is a ForceEndpoint: it ends the turn, which is told once more with its stops and capitals. Sound goes
+in pieces of 50 ms at least, so the last ones are held back until more comes. A connection is charged for by
+the time that it is open, also between two utterances (of that only what a further utterance follows is told
+to a call).
+
+The messages are the SDK's. Its client, also the asynchronous one, is not used: it swallows what it cannot
+read and then waits for ever, keeps a Retry-After to itself, and see `pipeline.vendor_socket`.
+Source: https://www.assemblyai.com/docs/streaming/universal-streaming/message-sequence
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import urlencode, urlsplit
+
+from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.errors import ProviderError
+from pipeline.providers import Pause, Recognizer, Transcript, Word
+from pipeline.settings import Language, Settings
+from pipeline.stt import live
+from pipeline.vendor_socket import Vendor
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+NAME = "assemblyai"
+ADDRESS = "wss://streaming.assemblyai.com"
+VERSION = "2025-05-12"  # of the protocol
+LEAST = 2 * 60 * MIC_RATE // 1000  # bytes, 60 ms of sound in a message; it takes 50 to 1000
+MOST = 2 * 900 * MIC_RATE // 1000
+LONGEST_TERM = 50  # characters
+SIX = ("en", "es", "fr", "de", "it", "pt")
+TWELVE = (*SIX, "nl", "hi", "ar", "ja", "zh")
+KNOWS = {  # https://www.assemblyai.com/docs/faq/language-support-for-real-time-transcription; others: try
+    "": SIX,
+    "universal-streaming-english": ("en",),
+    "universal-streaming-multilingual": SIX,
+    "u3-rt-pro": SIX,
+    "universal-3-5-pro": TWELVE,
+}
+CLOSINGS = {
+    1008: "auth",
+    3005: "bad_response",
+    3009: "rate_limited",  # too many sessions at once
+    4001: "auth",
+    4002: "forbidden",  # no money left
+    4003: "forbidden",
+    4029: "rate_limited",
+    4102: "rate_limited",
+}
+
+
+def missing(settings: Settings) -> str | None:
+    lacks = []
+    if not settings.secrets.assemblyai_api_key and not settings.stt.assemblyai.base_url:
+        lacks.append("set ASSEMBLYAI_API_KEY")
+    if importlib.util.find_spec("assemblyai") is None:
+        lacks.append("pip install 'viva[assemblyai]'")
+    return " and ".join(lacks) or None
+
+
+def create(settings: Settings) -> Recognizer:
+    return AssemblyAI(settings)
+
+
+class AssemblyAI:
+    """See `pipeline.providers.Recognizer`."""
+
+    name = NAME
+    full_pass = False
+    punctuates = True
+
+    def __init__(self, settings: Settings) -> None:
+        own = self._own = settings.stt.assemblyai
+        where = urlsplit(own.base_url).hostname if own.base_url else "AssemblyAI"
+        key = settings.secrets.assemblyai_api_key
+        self._key = key.get_secret_value() if key else ""
+        self._vendor = Vendor(
+            "stt", NAME, where or own.base_url, self._key, "ASSEMBLYAI_API_KEY", own.timeout_s, CLOSINGS
+        )
+        self._lines = live.Lines(self._connect, own.keep_s)
+        model = own.model or "universal-streaming"
+        self._ears = live.Ears(self._lines, NAME, model, own.timeout_s, self._vendor.silent)
+        self.detail = f"{model} at {self._vendor.where}"
+
+    async def start(self) -> None:
+        """Whether it lets us in."""
+        line = await self._connect("en", ())
+        await line.close()
+
+    async def close(self) -> None:
+        await self._lines.close()
+
+    def knows(self, language: str) -> bool:
+        return language in KNOWS.get(self._own.model, get_args(Language))
+
+    def transcribe(
+        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        return live.transcribe(self._ears, audio, language, hints)
+
+    async def _connect(self, language: str, hints: tuple[str, ...]) -> _Line:
+        models = await asyncio.to_thread(
+            importlib.import_module, "assemblyai.streaming.v3.models"
+        )  # 0.4 s, the first time
+        base = (self._own.base_url or ADDRESS).replace("http", "ws", 1).rstrip("/")
+        connection = await self._vendor.open(
+            f"{base}/v3/ws?{urlencode(self._query(language, hints))}",
+            {"Authorization": self._key, "AssemblyAI-Version": VERSION},
+        )
+        line = _Line(self._vendor, connection, models)
+        try:
+            async with asyncio.timeout(self._own.timeout_s):
+                await line.begin()
+        except BaseException as error:
+            await line.close()
+            raise (self._vendor.silent() if isinstance(error, TimeoutError) else error) from None
+        return line
+
+    def _query(self, language: str, hints: tuple[str, ...]) -> dict[str, Any]:
+        model = self._own.model
+        if not model:
+            model = f"universal-streaming-{'english' if language == 'en' else 'multilingual'}"
+        query: dict[str, Any] = {"sample_rate": MIC_RATE, "encoding": "pcm_s16le", "speech_model": model}
+        if model.startswith("universal-streaming"):
+            query["format_turns"] = "true"  # the others always do
+        else:
+            query |= {"language_codes": json.dumps([language]), "continuous_partials": "true"}
+        if terms := [hint for hint in hints if len(hint) <= LONGEST_TERM]:
+            query["keyterms_prompt"] = json.dumps(terms)
+        return query
+
+
+class _Line:
+    """See `pipeline.stt.live.Line`.
+
+    Args:
+        models: the SDK's messages.
+    """
+
+    def __init__(self, vendor: Vendor, connection: ClientConnection, models: Any) -> None:
+        self.sent_ms = 0  # what is held back included
+        self._vendor = vendor
+        self._connection = connection
+        self._models = models
+        self._held = bytearray()
+        self._finished = False
+        self._charged_at = asyncio.get_running_loop().time()
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.close_code is None and not self._finished
+
+    async def begin(self) -> None:
+        if (message := await self._receive()) is None or message.get("type") != "Begin":
+            raise self._vendor.bad_response("something that cannot be read")
+
+    async def send(self, sound: bytes) -> None:
+        self._held += sound
+        self.sent_ms += 1000 * len(sound) // 2 // MIC_RATE
+        while (ready := len(self._held) - LEAST) >= LEAST:
+            await self._send_held(min(ready, MOST))
+
+    async def ask(self) -> None:
+        await self._send_held(len(self._held))
+        await self._say(self._models.ForceEndpoint())
+
+    async def finish(self) -> None:
+        await self._send_held(len(self._held))
+        self._finished = True
+        await self._say(self._models.TerminateSession())
+
+    async def _send_held(self, count: int) -> None:
+        """The first bytes of it; made up to what is the least with silence."""
+        sound = bytes(self._held[:count])
+        del self._held[:count]
+        if sound:
+            await self._send(sound.ljust(LEAST, b"\0"))
+
+    async def _say(self, message: Any) -> None:
+        await self._send(message.model_dump_json())
+
+    async def _send(self, message: bytes | str) -> None:
+        try:
+            await self._connection.send(message)
+        except Exception as error:
+            raise self._vendor.translated(error) from error
+
+    async def read(self) -> live.Piece | None:
+        while (message := await self._receive()) is not None:
+            match message.get("type"):
+                case "Turn":
+                    try:
+                        return self._piece(self._models.TurnEvent.model_validate(message))
+                    except ValueError:
+                        raise self._vendor.bad_response("a turn that cannot be read") from None
+                case "Termination":
+                    return None
+                case str():
+                    continue
+            raise self._vendor.bad_response("something that cannot be read")
+        return None
+
+    async def _receive(self) -> dict[str, Any] | None:
+        """The next message; None: it hung up, as it was told to."""
+        try:
+            message = json.loads(await self._connection.recv())
+        except Exception as error:
+            raise self._vendor.translated(error) from error
+        if not isinstance(message, dict):
+            raise self._vendor.bad_response("something that cannot be read")
+        if message.get("type") == "Error" or "error" in message:
+            raise self._vendor.closed(message.get("error_code"), str(message.get("error")))
+        return message
+
+    def _piece(self, turn: Any) -> live.Piece:
+        words = tuple(
+            Word(word.text, word.start, word.end, min(1.0, max(0.0, word.confidence))) for word in turn.words
+        )
+        over = turn.end_of_turn and turn.turn_is_formatted
+        # Before the turn is over, its text lacks the word that is being spoken.
+        text = turn.transcript if turn.end_of_turn else " ".join(word.text for word in words)
+        until_ms = words[-1].end_ms if words else self.sent_ms
+        return live.Piece(text, words, until_ms, settled=over, asked_for=over)
+
+    async def close(self) -> None:
+        if self.is_open:  # so that it does not wait for more, and charge for that
+            with contextlib.suppress(ProviderError):
+                await self._say(self._models.TerminateSession())
+        await self._connection.close()
+
+    def charged_s(self) -> float:
+        now = asyncio.get_running_loop().time()
+        charged_s, self._charged_at = now - self._charged_at, now
+        return charged_s

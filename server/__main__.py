@@ -47,6 +47,12 @@ def options() -> Options:
         help="with --make-cert: a further host name of this machine",
     )
     parser.add_argument("--check", action="store_true", help="try every stage once, with sound, and exit")
+    parser.add_argument(
+        "--contract", metavar="STAGE:NAME", help="try what a plug-in owes (stt:, llm: or tts:), and exit"
+    )
+    parser.add_argument(
+        "--vendor", metavar="MODULE:FACTORY", help="with --contract: a stand-in of the plug-in's vendor"
+    )
     parser.add_argument("--version", action="version", version=f"viva {__version__}")
     return parser
 
@@ -77,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             from server.check import check
 
             return asyncio.run(check(config))
+        if given.contract:
+            logging.getLogger().setLevel(logging.ERROR)  # it has failures by the dozen, all of them wanted
+            from server.contract import contract
+
+            return asyncio.run(contract(config, given.contract, given.vendor))
         from server.access.auth import refuse_open_door
 
         refuse_open_door(config)

@@ -50,8 +50,9 @@ async def work_that_is_cancelled_is_closed_at_the_vendor(bench: Bench) -> None:
     """As when a person goes on speaking: a reply that is prepared is thrown away, and is to cost no more."""
     await bench.provider.start()
     bench.vendor.work = Behaviour(hang_after=0)
+    number = len(bench.vendor.seen)
     working = asyncio.create_task(all_of(bench.work(line_open=True)), name="cancelled")
-    seen = await bench.vendor.request(0)
+    seen = await bench.vendor.request(number)
     await asyncio.sleep(0.05)  # whatever it does by then
     await cancelled(working)
     await _closed(seen)
@@ -61,9 +62,10 @@ async def work_that_is_cancelled_is_closed_at_the_vendor(bench: Bench) -> None:
 async def a_stream_that_is_closed_half_way_is_closed_at_the_vendor(bench: Bench) -> None:
     await bench.provider.start()
     bench.vendor.work = Behaviour(hang_after=1)
+    number = len(bench.vendor.seen)
     async with aclosing(bench.work(line_open=True)) as stream:  # type: ignore[type-var]
         await anext(aiter(stream))
-        seen = await bench.vendor.request(0)
+        seen = await bench.vendor.request(number)
         if seen.outcome == "served":
             raise NotApplicable(ONE_PIECE)
     await _closed(seen)

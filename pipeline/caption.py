@@ -13,7 +13,7 @@ class Caption:
         self._display = display
         self._playout = playout
         self._space = "" if first or language in ("zh", "ja") else " "
-        self._starts = _word_starts(display, language)
+        self._starts = word_starts(display, language)
         self._told = 0  # words that have their mark
         self._guessed_end = 0
         playout.mark(PhraseMark(playout.written, display))
@@ -48,7 +48,8 @@ class Caption:
         self._playout.mark(WordMark(sample, between + text, start))
 
 
-def _word_starts(display: str, language: str) -> list[int]:
+def word_starts(display: str, language: str) -> list[int]:
+    """Where its words begin, or its letters where words have no spaces between them."""
     if language in ("zh", "ja"):
         return [0, *(i for i, letter in enumerate(display) if i and letter.isalnum())]
     return [

@@ -42,7 +42,18 @@ class FellOver:
     message: str  # for a person
 
 
-Notice = Spent | FellOver
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """Which provider of a chain does a piece of work, told each time. A call makes FellOver of what changes."""
+
+    stage: Stage
+    name: str  # the plug-in's
+    first: str  # the one that is asked first
+    code: str  # why it is not that one, as in FellOver
+    message: str
+
+
+Notice = Spent | FellOver | AtWork
 
 _listener: ContextVar[Callable[[Notice], None] | None] = ContextVar("notices", default=None)
 _reply: ContextVar[str] = ContextVar("reply", default="")

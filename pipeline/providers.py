@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -156,6 +156,7 @@ class ReplyOptions:
 
 class Mind(Provider, Protocol):
     wants_full: bool  # True: give it the recogniser's full pass rather than the fast one
+    # It may say `continues = False`: it cannot go on in the middle of a reply that another mind has begun.
 
     def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         """The next message of the assistant, streamed. With no user or assistant message yet: the greeting.
@@ -200,6 +201,14 @@ class VoiceStyle:
     pitch: float = 1.0  # 1.0: the voice's normal pitch, where the provider can
     mode: str = ""  # whose style this is, so that another provider can be given its own: see modes.style
     persona: str = ""
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A voice that opens beforehand what takes time. No voice has to be one."""
+
+    def expect(self, *, language: str, style: VoiceStyle) -> None:
+        """A phrase is likely to follow soon. Returns at once, raises nothing, costs nothing at a vendor."""
 
 
 class Voice(Provider, Protocol):

@@ -18,6 +18,7 @@ from pipeline.errors import ProviderError, Stage
 from pipeline.playout import Playout, ShapeMark, WordMark
 from pipeline.providers import (
     CutShort,
+    Expecting,
     Message,
     Note,
     Piece,
@@ -149,6 +150,8 @@ class Reply:
 
     async def run(self) -> None:
         """Until all is in the playout. Provider errors end up in `failures`, never here."""
+        if isinstance(self._voice, Expecting) and not self._text_only:
+            self._voice.expect(language=self._language, style=self._style)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speak(), name="speak")
@@ -293,18 +296,18 @@ class Reply:
 
     async def _speak_phrase(self, text: str, shown: Callable[[int], int], words: Caption) -> None:
         base = self.playout.written
-        marked = False
         resampler: Resampler | None = None
         stream = self._voice.speak(text, language=self._language, style=self._style)
         async with aclosing(stream):  # type: ignore[type-var]
             while speech := await _within(VOICE_WITHIN_S, anext(stream, None), "tts", "the voice stopped"):
-                if resampler is None:
+                if resampler is None and not speech.words:
+                    words.guess(base, CHARACTERS_PER_S)
+                if resampler is None or resampler.source_rate != speech.rate:
+                    if resampler is not None:  # another voice took over
+                        self.playout.write(resampler.flush())
                     resampler = Resampler(speech.rate, VOICE_RATE)
-                    if not speech.words:
-                        words.guess(base, CHARACTERS_PER_S)
                 scale = VOICE_RATE / speech.rate
                 for word in speech.words:
-                    marked = True
                     words.at(base + int(word.at * scale), shown(_inside(word)))
                 for phoneme in speech.phonemes:
                     for shape, weight, part in shapes_of(phoneme.mnemonic):
@@ -315,8 +318,7 @@ class Reply:
                 self.playout.write(resampler.push(speech.samples))
         if resampler is not None:
             self.playout.write(resampler.flush())
-        if not marked:
-            words.known_length(base, self.playout.written - base)
+        words.known_length(base, self.playout.written - base)
 
     async def _until_room(self) -> None:
         while not self.playout.room:

@@ -22,10 +22,10 @@ from pipeline.air import Ahead
 from pipeline.answers import Request
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.dialogue import FRONT, Dialogue, shorten
-from pipeline.errors import CallError
+from pipeline.errors import CallError, Stage
 from pipeline.floor import Floor, Parts
 from pipeline.items import Item, Role, new_id
-from pipeline.notices import heard_by
+from pipeline.notices import AtWork, Notice, heard_by
 from pipeline.settings import CallSettings, Settings
 from pipeline.turns import Phase
 
@@ -69,6 +69,7 @@ class Session:
         self._listener: Callable[[ev.Event], None] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None  # None: does not run
         self._greeted = False
+        self._at_work: dict[Stage, str] = {}  # of each chain that has worked, the provider that did last
         self._absence = Absence(self._floor, lambda: self.items, self._spawn, lambda: self.call)
         self.update({})
 
@@ -112,11 +113,22 @@ class Session:
             except Exception:  # costs an event, never a turn
                 log.exception("a listener of %s failed", self.id)
 
+    def _told(self, notice: Notice) -> None:
+        """By a provider at work for this call."""
+        if isinstance(notice, AtWork):
+            before = self._at_work.get(notice.stage, notice.first)
+            self._at_work[notice.stage] = notice.name
+            if notice.name == before:
+                return
+            log.info("%s: %s gave way to %s: %s", notice.stage, before, notice.name, notice.message)
+            notice = ev.FellOver(notice.stage, before, notice.name, notice.code, notice.message)
+        self._emit(notice)
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
         if self._tasks is None:
             work.close()
             return None
-        task = asyncio.create_task(self._survive(work), name=name, context=heard_by(self._emit))
+        task = asyncio.create_task(self._survive(work), name=name, context=heard_by(self._told))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: work.close())  # of one that was cancelled before it began
@@ -151,7 +163,7 @@ class Session:
         floor = self._floor
         phase, manual = floor.turns.phase, floor.turns.manual
         calm = phase in (Phase.LISTENING, Phase.HEARING) or (phase is Phase.PAUSED and manual)
-        return calm and not floor.air.asides
+        return calm and not floor.turns.overlaps and not floor.air.asides
 
     # ------------------------------------------------------------- commands
 

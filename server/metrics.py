@@ -68,6 +68,13 @@ class Metrics:
         self._tokens = self._counters("viva_model_tokens", "Tokens of replies that were heard.", "direction")
         self._spoken = self._counter("viva_voice_characters", "Characters of phrases that began to be heard.")
         self._heard = self._counter("viva_speech_seconds", "Speech transcribed.")
+        self._fell_over = self._counters(
+            "viva_provider_changes",
+            "Calls in which a provider gave way to another, or was returned to.",
+            "stage",
+            "from",
+            "to",
+        )
         self._troubles = self._counters("viva_provider_errors", "Failures that cost a turn.", "stage", "code")
         self._used = self._counters(
             "viva_provider_usage",
@@ -145,6 +152,8 @@ class Metrics:
                 self._spoken.inc(len(event.text))
             case ev.Transcribed():
                 self._heard.inc(event.seconds)
+            case ev.FellOver():
+                self._fell_over(event.stage, event.failed, event.to).inc()
             case ev.Trouble():
                 self._troubles(event.stage, event.code).inc()
 

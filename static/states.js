@@ -10,6 +10,8 @@ import { breakOff, place, put, remove, textOf } from './turns.js';
 const HARMLESS = ['response_cancel_not_active'];      // the reply ended in the same moment
 const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.', busy: 'Finish what you are saying first; then it can be said once more.' };
 
+const PARTS = { stt: 'The recogniser', llm: 'The model', tts: 'The voice' };  // that a server may have several of
+
 const INTERRUPTED_MS = 1500;                      // how long "Go on" and the struck words stay
 
 const SOCKET_NOTE = Object.freeze({ kind: 'socket', text: 'No UDP passes on this network. The sound takes the way of web pages, a little later than usual; your picture stays here.' });
@@ -86,6 +88,7 @@ const ON = {
   'viva.turn_metrics': (m, e) => ({ measured: [...m.measured, e] }),
   // That the language is not understood has been said already.
   'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
+  'viva.provider': (m, e) => (m.note?.kind === 'deaf' ? {} : { note: { kind: 'provider', text: `${PARTS[e.stage]} changed from ${e.from} to ${e.to}: ${e.why}.` } }),
   'viva.ending': (m, e) => ({ note: { kind: 'ending', text: `${e.why === 'server_stops' ? 'This server is about to be stopped' : 'This server ends conversations after a while'}: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
   // The same conversation on a new line; its items follow, so what is known is only put in its place again.
   'viva.resumed': (m, e) => ({

@@ -41,6 +41,7 @@ class ScriptedMind:
     name = "scripted"
     detail = "Scripted interviewer. Not a language model."
     wants_full = True  # key points need the words right
+    continues = False  # it reads no words but the person's
 
     def __init__(self, settings: Settings) -> None:
         self._questions = settings.llm.scripted.questions

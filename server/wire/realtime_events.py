@@ -206,6 +206,10 @@ class Teller:
         else:
             self.error("server_error", event.code, event.message)
 
+    def _fell_over(self, event: ev.FellOver) -> None:
+        change = {"stage": event.stage, "from": event.failed, "to": event.to}
+        self.own("provider", **change, why=event.message)
+
     def _ended(self, event: ev.Ended) -> None:
         self.own("ended", why=event.why)
 
@@ -236,6 +240,7 @@ EVENTS: Mapping[type, Callable[[Teller, Any], None]] = {
     ev.ReplyDone: Teller._reply_done,
     ev.TurnMeasured: Teller._turn_measured,
     ev.Trouble: Teller._trouble,
+    ev.FellOver: Teller._fell_over,
     ev.Ended: Teller._ended,
     # ev.Shapes goes over a channel of its own, see server.peer
 }

@@ -1,0 +1,178 @@
+"""Several minds as one. One that breaks off in mid-reply is followed by the next, which goes on from the last
+whole word that was handed on: nothing of the reply is lost or said twice.
+
+A mind that cannot go on from another's words (`continues` is False) says what it has to say after a word of
+excuse. What has been called stays called: after a whole function's call nobody is asked again, and the half
+of one is never handed on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from pipeline.chain.links import Link, Links
+from pipeline.chain.relay import Relay
+from pipeline.errors import ProviderError
+from pipeline.languages import language_of, say
+from pipeline.providers import CutShort, Message, Note, Piece, ReplyOptions, Token, ToolCall
+
+GO_ON = (
+    "(Your reply was cut off by a broken connection after the words above, which were heard. Go on from"
+    " exactly there: begin with the next word, repeat nothing, and say nothing about it.)"
+)
+ENDS = ".!?…。！？।؟"  # of sentences
+CLOSING = ",;:)”’»" + ENDS  # follow a word without a space
+MIND = "mind"  # in every note: whose reply it was
+
+
+class ChainMind:
+    """See `pipeline.providers.Mind`. Whether it wants the full pass is for the first one to say."""
+
+    def __init__(self, links: Links) -> None:
+        self.name = links.name
+        self.wants_full = bool(links.all[0].provider.wants_full)
+        self._links = links
+
+    @property
+    def detail(self) -> str:
+        return self._links.detail
+
+    async def start(self) -> None:
+        await self._links.start()
+
+    async def close(self) -> None:
+        await self._links.close()
+
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Piece, None]:
+        said = _Said(language_of(options.language).spaces)
+
+        def begin(link: Link) -> AsyncIterator[Piece]:
+            stream: AsyncIterator[Piece]
+            if said.text and _continues(link):
+                so_far = [Message("assistant", said.text), Message("user", GO_ON)]
+                stream = link.provider.reply([*messages, *so_far], options)
+            else:
+                stream = link.provider.reply(messages, options)
+            return stream
+
+        relay = Relay(self._links, self._links.all[0], self._links.order(), begin)
+        noted = _last_note(messages)
+        speaker: Link | None = None
+        try:
+            async with aclosing(relay.pieces()) as pieces:
+                async for piece in pieces:
+                    assert relay.at_work is not None, "it has just said something"
+                    if relay.at_work.link is not speaker:
+                        speaker = relay.at_work.link
+                        excuse = "" if _continues(speaker) else say("lost_thread", options.language)[0]
+                        said.taken_over(excuse)
+                        yield Note({**noted, MIND: speaker.name})
+                    if isinstance(piece, Note):
+                        piece = Note({**piece.data, MIND: speaker.name})
+                    for one in said.take(piece):
+                        yield one
+                    if said.called:
+                        relay.nobody_else()
+        except ProviderError:
+            if not said.called:
+                raise
+        else:
+            for one in said.rest():
+                yield one
+
+
+def _continues(link: Link) -> bool:
+    return getattr(link.provider, "continues", True)
+
+
+def _last_note(messages: Sequence[Message]) -> Mapping[str, Any]:
+    """What was noted last, by whichever mind: who speaks now may note nothing. That the conversation ended is
+    no matter of the reply that follows."""
+    note = next((message.note for message in reversed(messages) if message.note), {})
+    return {key: value for key, value in note.items() if key != "ended"}
+
+
+class _Said:
+    """What of one reply was handed on. Args: spaces: the language has some between its words."""
+
+    def __init__(self, spaces: bool) -> None:
+        self.text = ""  # handed on, up to a whole word
+        self.called = False  # a function's call was handed on, whole
+        self._spaces = spaces
+        self._held: list[Piece] = []  # the word, or the call, whose end is still to come
+        self._joint: str | None = None  # what comes between `text` and the next word; None: nothing
+        self._before: list[str] = []  # what one that goes on may say again, the longest first
+        self._again = ""  # that it may be saying again
+
+    def taken_over(self, excuse: str) -> None:
+        """Another mind goes on: with an excuse, or from the last word."""
+        self._held.clear()
+        self._again = ""
+        if not self.text:
+            return
+        gap = " " if self._spaces else ""
+        ended = self.text.rstrip().endswith(tuple(ENDS))
+        self._joint = f"…{gap}{excuse}{gap}" if excuse and not ended else gap
+        self._before = [] if excuse or ended else self._endings()
+
+    def _endings(self) -> list[str]:
+        """Of the sentence that was broken off, from two words (or four letters) up."""
+        sentence = re.split(f"[{re.escape(ENDS)}]", self.text)[-1].strip()
+        if not self._spaces:
+            return [sentence[at:] for at in range(len(sentence) - 3)]
+        starts = [match.start() for match in re.finditer(r"\S+", sentence)]
+        return [sentence[at:] for at in starts[:-1]]
+
+    def take(self, piece: Piece) -> list[Piece]:
+        """The pieces that can be handed on now."""
+        if isinstance(piece, ToolCall):
+            before = self._held[-1] if self._held else None
+            ready = [] if isinstance(before, ToolCall) and before.id == piece.id else self.rest()
+            self._held.append(piece)
+            return ready
+        if isinstance(piece, CutShort):
+            return [*self.rest(), piece]
+        if not isinstance(piece, Token | str):
+            return [piece]
+        text = self._joined(piece.text if isinstance(piece, Token) else piece)
+        if not text:
+            return []
+        ready = self.rest() if text[0].isspace() or not self._spaces else []
+        self._held.append(Token(text))
+        if text[-1].isspace() or not self._spaces:
+            ready += self.rest()
+        return ready
+
+    def rest(self) -> list[Piece]:
+        """What is held: its end has come."""
+        held, self._held = self._held, []
+        for piece in held:
+            if isinstance(piece, ToolCall):
+                self.called = True
+            elif isinstance(piece, Token):
+                self.text += piece.text
+        return held
+
+    def _joined(self, text: str) -> str:
+        """Of the next words of one that took over: what fits behind what was said, and is new."""
+        if self._joint is None:
+            return text
+        self._again = (self._again + text).lstrip()
+        if any(ending.startswith(self._again.rstrip()) for ending in self._before):
+            return ""  # it may be saying again what was said
+        new = next(
+            (
+                self._again[len(ending) :]
+                for ending in self._before
+                if self._again.startswith(ending) and not self._again[len(ending)].isalnum()
+            ),
+            self._again,
+        ).lstrip()
+        if not new:
+            return ""
+        joint, self._joint = self._joint, None
+        attached = self.text[-1].isspace() or (new[0] in CLOSING and joint.isspace())
+        return (joint.lstrip() if attached else joint) + new

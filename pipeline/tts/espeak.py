@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -74,6 +75,8 @@ class Espeak:
         if language == "ja":
             reading = await asyncio.to_thread(read, text)
             text = reading.kana
+        elif language == "ar":
+            text = pausal(text)
         phrase = _Phrase(text, reading)
         reader, writer = await self._trunk.fork()
         try:
@@ -111,6 +114,16 @@ class Espeak:
 def voice_name(language: str, wanted: str) -> str:
     """espeak-ng's name: "" and a variant ("+f3") are added to the language's own voice."""
     return VOICES[language] + wanted if wanted.startswith("+") else wanted or VOICES[language]
+
+
+_VOWEL_THEN_DOUBLED = re.compile("([\u064b-\u0650])\u0651")
+_FEMININE = re.compile("\u064e\u0629(?![\u064b-\u0652])")
+
+
+def pausal(text: str) -> str:
+    """Arabic as espeak-ng reads it right, character for character: the mark of a doubled consonant before the
+    vowel's (Unicode's own order is the other), and the feminine ending as it sounds before a pause."""
+    return _FEMININE.sub("\u064e\u0647", _VOWEL_THEN_DOUBLED.sub("\u0651\\1", text))
 
 
 def pitch_parameter(times: float) -> int:

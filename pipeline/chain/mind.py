@@ -47,6 +47,10 @@ class ChainMind:
         await self._links.close()
 
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Piece, None]:
+        """A side task goes to those only that read words, one after the other."""
+        side = options.task == "side"
+        readers = any(_continues(link) for link in self._links.all)
+        order = self._links.order(lambda link: not (side and readers) or _continues(link))
         said = _Said(language_of(options.language).spaces)
 
         def begin(link: Link) -> AsyncIterator[Piece]:
@@ -58,7 +62,8 @@ class ChainMind:
                 stream = link.provider.reply(messages, options)
             return stream
 
-        relay = Relay(self._links, self._links.all[0], self._links.order(), begin)
+        relay = _Reply(self._links, self._links.all[0], order, begin)
+        relay.hurries = not side
         noted = _last_note(messages)
         speaker: Link | None = None
         try:
@@ -74,7 +79,7 @@ class ChainMind:
                         piece = Note({**piece.data, MIND: speaker.name})
                     for one in said.take(piece):
                         yield one
-                    if said.called:
+                    if said.called or (side and said.text):
                         relay.nobody_else()
         except ProviderError:
             if not said.called:
@@ -82,6 +87,13 @@ class ChainMind:
         else:
             for one in said.rest():
                 yield one
+
+
+class _Reply(Relay[Piece]):
+    hurries = True  # somebody waits: the next one joins in where one is late
+
+    def owed_since_s(self, asked_s: float) -> float | None:
+        return asked_s if self.hurries else None
 
 
 def _continues(link: Link) -> bool:

@@ -17,6 +17,7 @@ from pipeline.llm.scripted_state import State
 from pipeline.providers import Message, Note, ReplyOptions, Token, Usage
 from pipeline.settings import Settings
 
+NAME = "scripted"
 INTERRUPTED = "[INTERRUPTED]"
 WARM_UP = (
     Message("assistant", "", State(asked=["databases.index"], topics=["databases"]).note()),
@@ -38,7 +39,7 @@ def create(settings: Settings) -> ScriptedMind:
 class ScriptedMind:
     """See pipeline.providers.Mind."""
 
-    name = "scripted"
+    name = NAME
     detail = "Scripted interviewer. Not a language model."
     wants_full = True  # key points need the words right
     continues = False  # it reads no words but the person's
@@ -67,13 +68,22 @@ class ScriptedMind:
 
     def _answer(self, messages: Sequence[Message], options: ReplyOptions) -> tuple[str, dict[str, object]]:
         last, heard = _last_and_heard(messages, options.language)
+        spoken = [message for message in messages if message.role == "assistant" and message.text]
+        note = last.note or {} if last is not None else {}
+        ours = last is not None and note.get("mind", NAME) == NAME  # a chain notes whose reply it was
         if options.mode != "interview" or options.language != "en":
-            return partner(last, heard, options)
-        if last is None or last.note is None or "theta" not in last.note:
+            return partner(last, heard, options, takes_over=bool(spoken) and not ours)
+        if "theta" in note:
+            state = State.read(note)
+        elif ours or not spoken:
             text, state = scripted_interview.opening(options.persona_name, options.topic, options.seed)
             return text, state.note()
-        state = State.read(last.note)
-        text = scripted_interview.react(state, heard, last.text, self._questions)
+        else:
+            ours, state = False, scripted_interview.under_way(options.topic, options.seed)
+        if last is not None and ours:
+            text = scripted_interview.react(state, heard, last.text, self._questions)
+        else:
+            text = scripted_interview.take_over(state, heard, self._questions)
         return text, state.note()
 
 

@@ -52,6 +52,24 @@ def opening(persona_name: str, topic: str | None, seed: int) -> tuple[str, State
     return _asked(state, said, first), state
 
 
+def under_way(topic: str | None, seed: int) -> State:
+    """Of an interview that another mind began: what it has asked is not known."""
+    if topic is not None and topic in bank().topics:
+        return State(seed=seed, topics=[topic])
+    return State(seed=seed, topics=_topic_order(seed), asked=[INTRODUCTION])
+
+
+def take_over(state: State, heard: str, questions: int) -> str:
+    """A reply where another mind has spoken last; changes `state`. What was heard answers a question that is
+    not known here, so it is not judged, and a question of our own follows."""
+    state.turn += 1
+    if state.ended:
+        return pick(state, "over")
+    if _cue(heard) == "stop":
+        return _move(state, "stop", questions)
+    return _go_on(state, pick(state, "go_on"), questions)
+
+
 def react(state: State, heard: str, last_reply: str | None, questions: int) -> str:
     """The next reply; changes `state`.
 

@@ -34,12 +34,15 @@ def _bank() -> Mapping[str, Any]:
     return tomllib.loads((resources.files("pipeline.llm") / "partner.toml").read_text(encoding="utf-8"))
 
 
-def partner(last: Message | None, heard: str, options: ReplyOptions) -> tuple[str, dict[str, Any]]:
+def partner(
+    last: Message | None, heard: str, options: ReplyOptions, *, takes_over: bool = False
+) -> tuple[str, dict[str, Any]]:
     """The next reply and its note.
 
     Args:
         last: the last reply that has a note, cut to what was heard of it.
         heard: what the person said since.
+        takes_over: another mind has spoken last: nobody is greeted, and no question of ours was heard.
     """
     chat = options.mode == "chat" and options.language == "en"
     kind = "chat" if chat else ("interview" if options.mode == "interview" else "questions")
@@ -57,8 +60,12 @@ def partner(last: Message | None, heard: str, options: ReplyOptions) -> tuple[st
         }
         name = "greeting" if options.persona_name else "greeting_nameless"
         greeting = shuffled(words[name], options.seed, name)[0].replace("{persona}", options.persona_name)
+        if takes_over:
+            greeting = _reaction(note, words, kind, heard)
         return _asking(note, greeting, _next(note, kind, options.language, ""), options.language), note
     note = {**last.note, "asked": list(last.note["asked"]), "turn": last.note["turn"] + 1}
+    if takes_over:
+        note["ask_from"] = 0
     stopping, note["stop_asked"] = bool(note.get("stop_asked")), False
     return _reply(note, words, kind, heard, last.text, options.language, stopping), note
 

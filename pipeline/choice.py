@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from pipeline.chain import chained
 from pipeline.errors import ConfigError, Stage
 from pipeline.llm import local
 from pipeline.llm.local_servers import discover
@@ -21,7 +22,7 @@ AUTO = "auto"
 BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
     "stt": ("deepgram", "assemblyai", "openai", "faster_whisper", "pocketsphinx"),
     "llm": ("openai", "local", "scripted"),
-    "tts": ("openai", "espeak"),
+    "tts": ("elevenlabs", "openai", "espeak"),
 }
 WORK: Mapping[Stage, str] = {"stt": "transcribe", "llm": "reply", "tts": "speak"}  # what a provider does
 
@@ -126,10 +127,6 @@ def choose(stage: Stage, settings: Settings) -> Chosen:
 
 def _joined(links: Sequence[Chosen], settings: Settings, better: str = "") -> Chosen:
     first = links[0]
-    try:
-        from pipeline.chain import chained
-    except ImportError:
-        links = links[:1]
     if len(links) == 1:
         return replace(first, better=better)
     chain = chained(first.stage, links, settings)

@@ -3,6 +3,8 @@ client, the models that the key may use, and every failure in plain words."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSet
 
 NAME = "openai"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+KEPT_S = 120.0  # a connection is kept for the next request; the HTTP library's own 5 s are over too soon
 NAMED_MODELS = 8  # how many of the models that may be used an error names
 
 
@@ -61,9 +64,16 @@ class Account:
             base_url=base_url or None,
             timeout=own.timeout_s,
             max_retries=0,  # a person is waiting: the session decides what to do instead
-            # No proxy of the environment's stands between this machine and itself.
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if self._host in LOOPBACK else None,
+            http_client=openai.DefaultAsyncHttpxClient(
+                # No proxy of the environment's stands between this machine and itself.
+                trust_env=self._host not in LOOPBACK,
+                limits=type(openai.DEFAULT_CONNECTION_LIMITS)(
+                    max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_S
+                ),
+            ),
         )
+        self._opening: asyncio.Task[None] | None = None
+        self._used_s = -KEPT_S  # when a connection was last known to be open, by the loop's clock
 
     async def start(self) -> None:
         """Asks for the models there are. Raises ProviderError if ours is none of them."""
@@ -80,7 +90,21 @@ class Account:
             raise self._error("forbidden", self._not_ours(there=self.hosted))
 
     async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         await self.client.close()
+
+    def open_ahead(self) -> None:
+        """A connection, unless one is open: a request is likely to follow, and is not to wait for it."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._used_s >= KEPT_S - 5:
+            self._used_s = now_s
+            self._opening = asyncio.create_task(self._open(), name=f"{self._stage}-{self._name}-connect")
+
+    async def _open(self) -> None:
+        with contextlib.suppress(Exception):  # the request itself will say what is wrong
+            await self.client.models.list()
 
     @contextmanager
     def request(self, costs: Callable[[], Mapping[Unit, float]]) -> Iterator[None]:
@@ -89,6 +113,7 @@ class Account:
         import openai
 
         refused = False
+        self._used_s = asyncio.get_running_loop().time()
         try:
             yield
         except ProviderError:

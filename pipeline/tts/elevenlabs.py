@@ -86,7 +86,9 @@ class ElevenLabs:
         key = settings.secrets.elevenlabs_api_key
         self._key = key.get_secret_value() if key else ""
         address = urlsplit(self._own.base_url)
-        where = "ElevenLabs" if (address.hostname or "").endswith("elevenlabs.io") else self._own.base_url
+        hosted = (address.hostname or "").endswith("elevenlabs.io")
+        where = "ElevenLabs" if hosted else self._own.base_url
+        self._host = "" if hosted else address.hostname or self._own.base_url
         scheme = {"https": "wss", "http": "ws"}.get(address.scheme, address.scheme)
         self._url = urlunsplit((scheme, address.netloc, address.path.rstrip("/"), "", ""))
         self._vendor = Vendor(
@@ -149,8 +151,8 @@ class ElevenLabs:
             return
         key = (self._voice(style), language)
         socket = await self._take(key)
+        refused = False
         try:
-            tell(Spent("tts", NAME, self.model, "characters", len(text)))
             with suppress(ConnectionClosed):  # a refusal is read below
                 for message in self._messages(text, style):
                     await socket.send(json.dumps(message))
@@ -162,10 +164,13 @@ class ElevenLabs:
                     yield speech
                 said = await self._receive(socket)
         except ProviderError:
+            refused = True
             raise
         except Exception as error:
             raise self._vendor.translated(error) from None
         finally:
+            if not refused:  # what is broken off costs what the whole would
+                tell(Spent("tts", NAME, self.model, "characters", len(text), self._host))
             self._chore(socket.close())  # the next phrase does not wait until the vendor agrees
 
     def _messages(self, text: str, style: VoiceStyle) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Letters as the phonemes they mostly stand for, for voices that tell when each letter is spoken.
 
 For the mouth only: it needs ten shapes, not a pronunciation. Mnemonics are espeak-ng's, as in `VoicePhoneme`.
-What has no letters (Chinese) gets none, and the page looks at the sound.
+Chinese, which has no letters, gets none.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ ARABIC: Mapping[str, str] = dict(
     )
 )
 SYLLABIC = ("HIRAGANA", "KATAKANA", "HANGUL", "DEVANAGARI")  # whose names in Unicode end with their sound
-LAST_E_SILENT = {"en", "fr"}  # of a word of several letters
+LAST_E_SILENT = {"en", "fr"}  # of a word with another vowel
+VOWELS = frozenset("aAeEiIoOuUyYV")
 REST = "_:"
 REST_MS = 60  # a gap of at least that closes the mouth
 
@@ -62,11 +63,15 @@ Timed = tuple[str, float, float]  # a letter, when it begins, how long it lasts:
 
 def phonemes(letters: Sequence[Timed], language: str) -> Iterator[Timed]:
     """The same times with mnemonics for letters; a spelling of several letters has all their time."""
+    if language == "zh":
+        return  # not even its pauses: the page looks at the sound where it is told nothing
     at = 0
+    has_vowel = False  # this word, so far
     while at < len(letters):
         ahead = [letter.lower() for letter, _, _ in letters[at : at + 3]]
         begins_ms = letters[at][1]
-        count, mnemonic = _next(ahead, language, inside_word=at > 0 and letters[at - 1][0].isalpha())
+        count, mnemonic = _next(ahead, language, has_vowel)
+        has_vowel = mnemonic != REST and (has_vowel or not VOWELS.isdisjoint(mnemonic))
         _, last_ms, length_ms = letters[at + count - 1]
         at += count
         lasts_ms = last_ms + length_ms - begins_ms
@@ -74,7 +79,7 @@ def phonemes(letters: Sequence[Timed], language: str) -> Iterator[Timed]:
             yield mnemonic, begins_ms, lasts_ms
 
 
-def _next(ahead: Sequence[str], language: str, *, inside_word: bool) -> tuple[int, str]:
+def _next(ahead: Sequence[str], language: str, has_vowel: bool) -> tuple[int, str]:
     """How many letters belong together from here, and what they sound like; "": nothing."""
     spellings = SPELLINGS.get(language, {})
     for count in range(len(ahead), 0, -1):
@@ -83,7 +88,7 @@ def _next(ahead: Sequence[str], language: str, *, inside_word: bool) -> tuple[in
     letter, following = ahead[0], "".join(ahead[1:2])
     if unicodedata.category(letter[0])[0] not in "LMN":
         return 1, REST
-    if letter == "e" and language in LAST_E_SILENT and inside_word and not following.isalpha():
+    if letter == "e" and language in LAST_E_SILENT and has_vowel and not following.isalpha():
         return 1, ""
     if letter == "c" and following and following in "eiy":
         return 1, "s"

@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, get_args
 
-import numpy as np
-
-from pipeline import openai_account
+from pipeline import modes, openai_account
 from pipeline.errors import ProviderError
 from pipeline.providers import Speech, Voice, VoiceStyle
 from pipeline.settings import Language, Settings
+from pipeline.tts.decoding import Decoder
+from pipeline.tts.onset import Onset
 
 NAME = openai_account.NAME
-RATE = 24_000  # Hz, of "pcm": 16 bit, little endian, mono
 VOICE = "alloy"
-ONSET = 104  # of 32768: -50 dBFS; what is below at the start is silence
-LEAD_IN = RATE * 5 // 1000  # samples kept before the onset, so that it is not cut off
 
 
 def missing(settings: Settings) -> str | None:
@@ -36,8 +33,10 @@ class OpenAIVoice:
     name = NAME
 
     def __init__(self, settings: Settings) -> None:
-        self._account = openai_account.Account("tts", settings, settings.tts.openai, ("tts",))
-        self.detail = f"{self._account.model} at {self._account.where}"
+        self._own = settings.tts.openai
+        self._account = openai_account.Account("tts", settings, self._own, ("tts",))
+        self.model = self._account.model
+        self.detail = f"{self.model} at {self._account.where}"
 
     async def start(self) -> None:
         await self._account.start()
@@ -48,54 +47,52 @@ class OpenAIVoice:
     def knows(self, language: str) -> bool:
         return language in get_args(Language)
 
+    def expect(self, *, language: str, style: VoiceStyle) -> None:
+        """See `pipeline.providers.Expecting`."""
+        self._account.open_ahead()
+
     async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
         if not self.knows(language):
             raise ProviderError("tts", NAME, f"has no voice for “{language}”", "unsupported_language")
         if not text.strip():
             return  # the API refuses it
-        request: dict[str, Any] = {
-            "model": self._account.model,
-            "voice": style.voice or VOICE,
-            "input": text,
-            "response_format": "pcm",
-        }
-        if style.instructions and not self._account.model.startswith("tts-1"):  # which refuses them
-            request["instructions"] = style.instructions
-        if style.rate != 1.0:
-            request["speed"] = min(4.0, max(0.25, style.rate))
         speech = self._account.client.audio.speech.with_streaming_response
-        sound = _Sound()
-        with self._account.request(lambda: {"characters": len(text), "seconds": sound.received / RATE}):
-            async with speech.create(**request) as response:
+        heard_s = 0.0
+        with self._account.request(lambda: {"characters": len(text), "seconds": heard_s}):
+            async with speech.create(**self._request(text, style)) as response:
                 kind = response.headers.get("content-type", "")
                 if kind.startswith(("text/", "application/json")):
                     raise self._account.bad_response(f"{kind}, not with sound")
-                async for block in response.iter_bytes():
-                    if len(samples := sound.push(block)):
-                        yield Speech(samples, RATE)
+                decoder = Decoder(kind if self._own.format == "pcm" else self._own.format, self._own.pcm_rate)
+                onset: Onset | None = None
+                async for block in _with_end(response.iter_bytes()):
+                    samples = decoder.push(block) if block else decoder.flush()
+                    if not len(samples):
+                        continue
+                    heard_s += len(samples) / decoder.rate
+                    onset = onset or Onset(decoder.rate)
+                    if len(sound := onset.push(samples)):
+                        yield Speech(sound, decoder.rate)
+
+    def _request(self, text: str, style: VoiceStyle) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self.model,
+            "voice": modes.voice_of(style, NAME, self._own.voices) or VOICE,
+            "input": text,
+            "response_format": self._own.format,
+        }
+        if (
+            style.instructions and self._own.instructions and not self.model.startswith("tts-1")
+        ):  # refuses them
+            request["instructions"] = style.instructions
+        if style.rate != 1.0:
+            request["speed"] = min(4.0, max(0.25, style.rate))
+        return request
 
 
-class _Sound:
-    """Blocks of a network as samples: a sample may be split between two, and silence comes first."""
-
-    def __init__(self) -> None:
-        self.received = 0  # samples, silence included
-        self._rest = b""  # an odd byte
-        self._held: np.ndarray | None = np.zeros(0, np.int16)  # silence so far; None: it has ended
-
-    def push(self, block: bytes) -> np.ndarray:
-        """int16 (n,) at RATE, possibly empty."""
-        data = self._rest + block
-        whole = len(data) // 2 * 2
-        self._rest = data[whole:]
-        samples = np.frombuffer(data[:whole], "<i2").astype(np.int16)
-        self.received += len(samples)
-        if self._held is None:
-            return samples
-        held = np.concatenate([self._held, samples])
-        loud = np.flatnonzero(np.abs(held.astype(np.int32)) > ONSET)
-        if not len(loud):
-            self._held = held[-LEAD_IN:]
-            return held[:0]
-        self._held = None
-        return held[max(0, int(loud[0]) - LEAD_IN) :]
+async def _with_end(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The blocks, and b"" after the last."""
+    async for block in blocks:
+        if block:
+            yield block
+    yield b""

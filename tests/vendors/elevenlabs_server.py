@@ -74,7 +74,7 @@ class ElevenLabsServer:
         self.asked_for_models = 0
         self.base_url = ""
         self.opened = 0  # connections
-        self.waiting = 0  # of them, without a text so far
+        self._waiting: set[asyncio.Transport] = set()
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
@@ -97,10 +97,21 @@ class ElevenLabsServer:
         tts = TtsSettings(provider="elevenlabs", elevenlabs=own, cache=TtsCacheSettings(mib=0))
         return Settings(tts=tts, secrets=Secrets(elevenlabs_api_key=KEY))
 
+    @property
+    def waiting(self) -> int:
+        """Connections without a text so far."""
+        return len(self._waiting)
+
     async def request(self, number: int = 0) -> Seen:
         """The `number`-th phrase, as soon as it has arrived."""
         await self.until(lambda: len(self.seen) > number)
         return self.seen[number]
+
+    async def drop_waiting(self) -> None:
+        """Breaks the connections that wait for a text, as a network does, and returns when they are gone."""
+        for transport in self._waiting:
+            transport.abort()
+        await self.until(lambda: self.waiting == 0)
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with self._changed:
@@ -140,7 +151,7 @@ class ElevenLabsServer:
         try:
             if in_band != 200:
                 raise _Refused(*ERRORS[in_band])
-            await self._phrase(socket, seen)
+            await self._phrase(socket, seen, request.transport)
             if seen.outcome == "cut":
                 assert request.transport is not None
                 request.transport.abort()
@@ -162,7 +173,9 @@ class ElevenLabsServer:
             seen.ended.set()
         return socket
 
-    async def _phrase(self, socket: web.WebSocketResponse, seen: Seen) -> None:
+    async def _phrase(
+        self, socket: web.WebSocketResponse, seen: Seen, line: asyncio.Transport | None
+    ) -> None:
         """What a client says over one connection, and the answer."""
         if unknown := set(seen.query) - QUERY:
             raise _Refused("invalid_parameters", f"Unknown parameters: {', '.join(sorted(unknown))}")
@@ -174,11 +187,12 @@ class ElevenLabsServer:
             raise _Refused("unsupported_language", f"Model '{model}' does not support '{language}'.")
         if self.voices is not None and seen.voice not in self.voices:
             raise _Refused(*ERRORS[404])
-        await self._count(+1)
+        assert line is not None
+        await self._wait(line, waits=True)
         try:
             first = await _said(socket)
         finally:
-            await self._count(-1)
+            await self._wait(line, waits=False)
         if first.get("text") != " " or set(first) - {"text", "voice_settings", "generation_config"}:
             raise _Refused("invalid_message", "The first message is a single space with the settings.")
         seen.voice_settings = first.get("voice_settings") or {}
@@ -256,9 +270,9 @@ class ElevenLabsServer:
             self.seen.append(seen)
             self._changed.notify_all()
 
-    async def _count(self, change: int) -> None:
+    async def _wait(self, line: asyncio.Transport, *, waits: bool) -> None:
         async with self._changed:
-            self.waiting += change
+            (self._waiting.add if waits else self._waiting.discard)(line)
             self._changed.notify_all()
 
 

@@ -66,6 +66,19 @@ def missing(settings: Settings) -> str | None:
     return " and ".join(lacks) or None
 
 
+def to_know(settings: Settings, language: str) -> str | None:
+    """The model that knows the language, where it is not the one that is set."""
+    if language not in TWELVE:
+        return None
+    model = (
+        ""
+        if language in KNOWS.get(settings.stt.assemblyai.model, get_args(Language))
+        else "universal-3-5-pro"
+    )
+    lacks = [missing(settings), model and f'set stt.assemblyai.model = "{model}"']
+    return " and ".join(filter(None, lacks)) or None
+
+
 def create(settings: Settings) -> Recognizer:
     return AssemblyAI(settings)
 
@@ -87,7 +100,8 @@ class AssemblyAI:
         )
         self._lines = live.Lines(self._connect, own.keep_s)
         model = own.model or "universal-streaming"
-        self._ears = live.Ears(self._lines, NAME, model, own.timeout_s, self._vendor.silent)
+        self._ears = live.Ears(self._lines, NAME, model, self.knows, own.timeout_s, self._vendor.silent)
+        self._sdk: Any = None
         self.detail = f"{model} at {self._vendor.where}"
 
     async def start(self) -> None:
@@ -107,15 +121,14 @@ class AssemblyAI:
         return live.transcribe(self._ears, audio, language, hints)
 
     async def _connect(self, language: str, hints: tuple[str, ...]) -> _Line:
-        models = await asyncio.to_thread(
-            importlib.import_module, "assemblyai.streaming.v3.models"
-        )  # 0.4 s, the first time
+        if self._sdk is None:  # 0.4 s
+            self._sdk = await asyncio.to_thread(importlib.import_module, "assemblyai.streaming.v3.models")
         base = (self._own.base_url or ADDRESS).replace("http", "ws", 1).rstrip("/")
         connection = await self._vendor.open(
             f"{base}/v3/ws?{urlencode(self._query(language, hints))}",
             {"Authorization": self._key, "AssemblyAI-Version": VERSION},
         )
-        line = _Line(self._vendor, connection, models)
+        line = _Line(self._vendor, connection, self._sdk)
         try:
             async with asyncio.timeout(self._own.timeout_s):
                 await line.begin()

@@ -122,6 +122,7 @@ class Ears:
     lines: Lines
     name: str  # the plug-in's
     model: str
+    knows: Callable[[str], bool]  # a language
     timeout_s: float  # in which a Pause is answered
     late: Callable[[], ProviderError]  # what is raised when it is not
 
@@ -130,6 +131,9 @@ async def transcribe(
     ears: Ears, audio: AsyncIterator[AudioChunk | Pause], language: str, hints: Sequence[str]
 ) -> AsyncGenerator[Transcript, None]:
     """See `pipeline.providers.Recognizer.transcribe`."""
+    if not ears.knows(language):
+        message = f"{ears.model} does not know “{language}”"
+        raise ProviderError("stt", ears.name, message, "unsupported_language")
     utterance = _Utterance(ears, language, tuple(hints))
     running = asyncio.create_task(utterance.run(audio), name="utterance-live")
     try:

@@ -106,7 +106,7 @@ class AssemblyAIServer(ListeningServer):
     def _end_turn(self, connection: Connection) -> None:
         if connection.words:
             self._turn(connection, over=True)
-            if connection.query.get("format_turns") == ["true"]:
+            if connection.query.get("format_turns", [""])[0].lower() == "true":
                 self._turn(connection, over=True, formatted=True)
             connection.order += 1
         elif connection.stretch is not None:

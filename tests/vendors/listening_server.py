@@ -87,6 +87,7 @@ class ListeningServer(ABC):
         self.work = Behaviour()
         self.heard: str | Callable[[bytes], Heard] = "i worked on a database"
         self.word_ms = 250
+        self.opens_after_ms = 0.0  # how long a hand-shake takes
         self.seen: list[Seen] = []
         self.connections: list[Connection] = []
         self.base_url = ""
@@ -114,6 +115,12 @@ class ListeningServer(ABC):
     async def until(self, true: Callable[[], bool]) -> None:
         async with self._changed:
             await self._changed.wait_for(true)
+
+    async def drop(self, connection: Connection) -> None:
+        """Breaks it, without a word."""
+        assert connection.request.transport is not None
+        connection.request.transport.abort()
+        await connection.closed.wait()
 
     async def _news(self) -> None:
         async with self._changed:
@@ -160,6 +167,7 @@ class ListeningServer(ABC):
             self.seen.append(seen)
             await self._news()
             return refusal
+        await asyncio.sleep(self.opens_after_ms / 1000)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         connection = Connection(socket, request, headers, query)
@@ -223,8 +231,8 @@ class ListeningServer(ABC):
         if connection.stretch is None:
             connection.stretch = Seen(connection.headers, connection.query)
             self.seen.append(connection.stretch)
-            await self._news()
         connection.stretch.sound += sound
+        await self._news()
         words = [
             (word, connection.before_s + start, connection.before_s + end)
             for word, start, end in self._said_in(bytes(connection.stretch.sound))

@@ -161,7 +161,8 @@ class Answering:
             if said or not unheard or not call.answers_by_itself:
                 self._nothing_to_say()
             else:
-                self.say("not_caught")
+                deaf = utterance.failed is not None and utterance.failed.code == "unsupported_language"
+                self.say("deaf" if deaf else "not_caught")
             return
         opening = "time_up" if self._ended == "longest" else None
         if opening or (asked and (asked.patch or asked.given is not None)):

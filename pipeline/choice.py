@@ -101,6 +101,22 @@ def candidates(stage: Stage, settings: Settings) -> Iterator[Candidate]:
         yield Candidate(stage, name, lacks, _source(entry))
 
 
+def to_add(stage: Stage, language: str, settings: Settings) -> list[str]:
+    """What would let the stage know a language, a line for each plug-in that could, the preferred ones first.
+
+    A plug-in that does not know all of them has a function `to_know(settings, language)`: what it lacks for
+    that language, in words; None: nothing helps."""
+    lines: list[str] = []
+    for name in BUILT_IN[stage]:
+        module = plugin(stage, name)
+        lacks = module.missing(settings) or f'set {stage}.provider = "{AUTO}"'
+        if to_know := getattr(module, "to_know", None):
+            lacks = to_know(settings, language)
+        if lacks:
+            lines.append(f"{name}: {lacks}")
+    return lines
+
+
 def choose(stage: Stage, settings: Settings) -> Chosen:
     """Creates what the configuration names; "auto" takes whatever lacks nothing, the best one first.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import modes
+from pipeline.choice import Chosen, to_add
 from pipeline.coach.questions import bank
 from pipeline.languages import languages
 from server import __version__
@@ -37,6 +38,7 @@ def about(config: Config, engines: Engines, load: Load) -> dict[str, Any]:
                 "direction": language.direction,
                 "ears": ears.knows(language.code),
                 "voice": voice.knows(language.code),
+                "add": [] if ears.knows(language.code) else to_add("stt", language.code, config.pipeline),
             }
             for language in languages().values()
         ],
@@ -66,10 +68,19 @@ def _provider(engines: Engines, stage: Any) -> dict[str, Any]:
         "detail": engine.chosen.provider.detail,
         "why": engine.chosen.why,
         "better": engine.chosen.better,
-        "chain": [{"name": link.name, "detail": link.provider.detail} for link in engine.chosen.links],
+        "chain": _chain(engine.chosen),
         "ready": engine.ready,
         "error": engine.error,
     }
+
+
+def _chain(chosen: Chosen) -> list[dict[str, Any]]:
+    """Its links, the preferred one first; [] where there is only one provider."""
+    trouble = chosen.provider.trouble if chosen.links else {}
+    return [
+        {"name": link.name, "detail": link.provider.detail, "error": trouble.get(link.name)}
+        for link in chosen.links
+    ]
 
 
 def topics() -> list[dict[str, str]]:

@@ -52,6 +52,14 @@ def missing(settings: Settings) -> str | None:
     return None
 
 
+def to_know(settings: Settings, language: str) -> str | None:
+    """A model for English has a twin for all languages."""
+    wanted = settings.stt.faster_whisper.model
+    if wanted.endswith(".en"):
+        return f'set stt.faster_whisper.model = "{wanted.removesuffix(".en")}", which knows more than English'
+    return missing(settings)
+
+
 def create(settings: Settings) -> Recognizer:
     return FasterWhisper(settings.stt.faster_whisper)
 

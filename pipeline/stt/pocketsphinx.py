@@ -33,6 +33,10 @@ def missing(settings: Settings) -> str | None:
     return None if hasattr(os, "fork") else "needs a system with fork (Linux, macOS)"
 
 
+def to_know(settings: Settings, language: str) -> None:
+    """Its model is English; nothing adds another language."""
+
+
 def create(settings: Settings) -> Recognizer:
     return Pocketsphinx(settings.stt.pocketsphinx.at_once, settings.stt.pocketsphinx.full_pass)
 

@@ -177,6 +177,7 @@ def test_interrupt_words(language: str, text: str, expected: bool) -> None:
 def test_every_language_can_say_what_the_session_needs(code: str) -> None:
     for key in (
         "not_caught",
+        "deaf",
         "nudge",
         "goodbye",
         "take_your_time",

@@ -138,6 +138,7 @@ async def test_about_says_who_answers_and_what_there_is_to_choose_from(server: S
     assert {mode["persona"] for mode in about["modes"]} <= {persona["id"] for persona in about["personas"]}
     assert len(about["languages"]) == 13
     assert {language["direction"] for language in about["languages"]} == {"ltr", "rtl"}
+    assert all(language["ears"] or language["add"] for language in about["languages"])
     assert len(about["topics"]) == 6
     assert about["limits"]["max_calls"] == 8
 

@@ -84,6 +84,14 @@ def test_a_recogniser_that_hangs_is_closed_and_leaves_nothing_behind() -> None:
     assert len(call.tasks) == 2
 
 
+def test_whoever_speaks_a_language_that_nobody_here_understands_is_asked_to_type() -> None:
+    ears = WildEars([Way(ends="deaf")])
+    call = Call(ears, Mind(["Yes."]), Voice(), speech(500, QUESTION)).run(9_000)
+    assert call.one(ev.Trouble).event.code == "unsupported_language"
+    assert call.texts()[-1][1] in say("deaf", "en")
+    assert call.of(ev.FloorChanged)[-1].event.phase == "listening"
+
+
 @dataclass
 class Stubborn(Mind):
     """Goes on for ever when it is closed."""

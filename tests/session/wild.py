@@ -36,13 +36,15 @@ class Way:
     text: str = "yes."
     delay_ms: int = 0
     calls: str = ""  # a function, after the text
-    ends: str = ""  # "": well; "error": ProviderError; "bug": any exception; "hang"; "empty": yields nothing
+    ends: str = ""  # "": well; "error", "deaf": ProviderError; "bug": another; "hang"; "empty": nothing comes
     after: int = 0  # pieces that come before that end
 
 
 async def _end(way: Way, stage: Stage) -> None:
     if way.ends == "error":
         raise ProviderError(stage, "wild", "no connection", "unreachable")
+    if way.ends == "deaf":
+        raise ProviderError(stage, "wild", "knows another language", "unsupported_language")
     if way.ends == "bug":
         raise RuntimeError("a bug in a plug-in")
     if way.ends == "hang":

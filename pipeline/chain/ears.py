@@ -33,6 +33,10 @@ class ChainEars:
     def detail(self) -> str:
         return self._links.detail
 
+    @property
+    def trouble(self) -> dict[str, str]:
+        return self._links.trouble
+
     async def start(self) -> None:
         await self._links.start()
 

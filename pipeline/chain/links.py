@@ -48,6 +48,11 @@ class Links:
     def detail(self) -> str:
         return "; else ".join(link.provider.detail for link in self.all)
 
+    @property
+    def trouble(self) -> dict[str, str]:
+        """Those that do not work at present, by name, with the words of their last failure."""
+        return {link.name: link.circuit.why.message for link in self.all if link.circuit.why}
+
     async def start(self) -> None:
         """Loads all of them at once; returns when the best one that starts at all is ready. One that does not
         is passed over, and tried again later. Raises ProviderError if none starts."""

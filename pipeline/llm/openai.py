@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import openai_account
 from pipeline.items import new_id
+from pipeline.llm.thoughts import Thoughts
 from pipeline.notices import Unit
 from pipeline.providers import CutShort, Message, Piece, ReplyOptions, Token, ToolCall, Usage
 from pipeline.settings import NamedTool, Settings
@@ -94,6 +95,7 @@ class OpenAIMind:
         calls: dict[int, ToolCall] = {}  # the newest of each index
         usage: Usage | None = None
         written: list[str] = []
+        thoughts = Thoughts()
 
         def costs() -> Mapping[Unit, float]:
             return _costs(usage or Usage(estimate_all(messages), estimate("".join(written))))
@@ -105,7 +107,8 @@ class OpenAIMind:
                     for choice in chunk.choices or ():
                         if choice.delta and choice.delta.content:
                             written.append(choice.delta.content)
-                            yield Token(choice.delta.content)
+                            if said := thoughts.said(choice.delta.content):
+                                yield Token(said)
                         for part in (choice.delta and choice.delta.tool_calls) or ():
                             call = _call(part, calls)
                             written.append(call.arguments)
@@ -114,6 +117,8 @@ class OpenAIMind:
                     if chunk.usage:
                         usage = _usage(chunk.usage)
                         yield usage
+        if rest := thoughts.rest():
+            yield Token(rest)
         if finished is None:
             raise self._account.bad_response("a reply that ends in the middle")
         if finished in CUTS:

@@ -64,6 +64,11 @@ async def test_reply_streams_token_by_token_and_ends_with_its_usage(vendor, mind
     assert parts[-1] == Usage(input_tokens=3, output_tokens=4)
 
 
+async def test_what_the_model_thinks_before_its_reply_is_not_part_of_it(vendor, mind):
+    vendor.reply = "<think> They greet me.\n Greet back. </think>\n\nHello there."
+    assert await said(mind) == "Hello there."
+
+
 async def test_request_holds_model_messages_and_limits(vendor, mind):
     await said(mind)
     body = (await vendor.request("chat")).body

@@ -93,9 +93,12 @@ class Absence:
         self.away, self._owed, self._spoken = True, False, None
         for aside in list(self._floor.air.asides):
             self._floor.air.cut("client_cancelled", aside)
-        phase = self._floor.turns.phase
-        if phase in (Phase.HEARING, Phase.PAUSED):
+        phase, overlaps = self._floor.turns.phase, self._floor.turns.overlaps
+        spoke = phase in (Phase.HEARING, Phase.PAUSED)
+        if spoke:
             self._floor.handle(turns.Commit())
+        self._owed = self._floor.answering.leave_behind()
+        if spoke and not overlaps:
             self._drop_reply()
             return
         if phase is Phase.DOUBTING:
@@ -132,7 +135,7 @@ class Absence:
         if self._floor.air.answer is answer:
             self._floor.answering.cut("client_cancelled")
             self._floor.handle(turns.ReplyEnded())
-            self._owed = _question_in(answer.item.text or "") is None
+            self._owed = self._owed or _question_in(answer.item.text or "") is None
         text = (answer.item.text or "")[self._heard :]
         return Missed(answer.item.id, text) if text.strip() else None
 

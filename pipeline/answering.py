@@ -65,6 +65,7 @@ class Answering:
         self._awaited: Utterance | None = None  # the floor's: its words are to be answered
         self._owed: dict[Utterance, asyncio.TimerHandle] = {}  # words of turns that are over, and until when
         self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
+        self._overlapping: Utterance | None = None  # the last turn beside the reply
         self._asked: Request | None = None  # for a reply, which has not begun
         self._next: Request | None = None  # likewise, behind the one on air
         self._beside: list[Request] = []  # wait for words that are owed
@@ -75,6 +76,17 @@ class Answering:
     def turn_ended(self, utterance: Utterance, why: str, judged: str, silence_ms: int) -> None:
         """The person's turn is over; it is answered as soon as its words are known, or after a bound."""
         self.timeline.end_of_speech(self._clock(), silence_ms, why, judged)
+        self._awaited = self._answered = utterance
+        self._ended = why
+        self._ask_for_words(utterance)
+
+    def overlapping_turn_ended(self, utterance: Utterance) -> None:
+        """Their turn beside a reply is over: it is answered when that is, by `catch_up`."""
+        self._overlapping = utterance
+        self._ask_for_words(utterance)
+
+    def _ask_for_words(self, utterance: Utterance) -> None:
+        """The turn becomes an item; its words follow."""
         item = Item(utterance.item_id, "user", "completed", interrupted=utterance.interrupted)
         item.audio_ms = int(1000 * utterance.seconds)
         previous = self._dialogue.add(item)
@@ -83,8 +95,6 @@ class Answering:
         self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
-        self._awaited = self._answered = utterance
-        self._ended = why
         if self.known(utterance):
             self._settle(utterance)
         else:
@@ -134,8 +144,9 @@ class Answering:
                 self._answer(utterance)
 
     def _recording(self) -> Utterance | None:
-        """A client's recording whose words are still to come."""
-        return next((one for one in self._owed if one.recorded), None)
+        """What was said beside the talk, and its words are still to come: a client's recording, a turn that
+        overlapped with a reply."""
+        return next((one for one in self._owed if one.recorded or one is self._overlapping), None)
 
     def known(self, utterance: Utterance) -> bool:
         """Its words are as good as they will get for an answer."""
@@ -242,6 +253,26 @@ class Answering:
         request, self._next = self._next, None
         return request
 
+    @property
+    def behind(self) -> bool:
+        """Something was said beside the last reply that has had no answer."""
+        return self._overlapping is not None
+
+    def leave_behind(self) -> bool:
+        """Forgets that; whether there was something."""
+        behind, self._overlapping = self.behind, None
+        return behind
+
+    def catch_up(self) -> None:
+        """Answers what was said beside the reply that is over, as soon as its words are known."""
+        utterance, self._overlapping = self._overlapping, None
+        assert utterance is not None, "the floor asks whether there is something to answer"
+        self.timeline.begin()
+        self._awaited, self._ended = utterance, ""
+        if utterance not in self._owed:
+            self._awaited = None
+            self._answer(utterance)
+
     def beside(self, request: Request) -> None:
         """A reply that is none of the conversation's. Raises CallError if there are too many."""
         if len(self.air.asides) + len(self._beside) == MOST_BESIDE:
@@ -308,6 +339,8 @@ class Answering:
 
     def _on_air(self, answer: Answer) -> None:
         self.timeline.stamp("released", self._clock())
+        if self._overlapping not in self._owed:  # it is in the history that is answered
+            self._overlapping = None
         self.air.put(answer, held=self._held())
 
     def _audible(self) -> None:

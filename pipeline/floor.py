@@ -139,7 +139,7 @@ class Floor:
         hearing.note_voice()
         if hearing.utterance is before:  # a new one has this in its pre-roll
             hearing.feed()
-        if self.turns.phase is Phase.PAUSED:
+        if self.turns.phase is Phase.PAUSED and not self.turns.overlaps:
             if hearing.utterance is not None:
                 self.answering.prepare_if_due(hearing.utterance, hearing.silence_ms)
             self._encourage()
@@ -192,13 +192,17 @@ class Floor:
         self.show()
 
     def _follow(self) -> None:
-        """A reply that was asked for behind another: it has its turn after whoever has the floor now."""
+        """A reply that was asked for behind another, or to what was said beside that: it has its turn after
+        whoever has the floor now."""
         request = self.answering.take_next()
         if request is not None and self.turns.phase is Phase.LISTENING:
             self.handle(turns.ReplyAsked())
             self.answering.begin(request)
         elif request is not None:
             self.answering.ask(request)
+        elif self.answering.behind and self.turns.phase is Phase.LISTENING:
+            self.handle(turns.ReplyAsked())
+            self.answering.catch_up()
 
     def _act(self, command: commands.Command) -> None:
         match command:
@@ -212,13 +216,15 @@ class Floor:
                 self.answering.unprepare()
                 if self.hearing.utterance:
                     self.hearing.utterance.go_on(self.turns.last_pause_ms)
-            case commands.EndUtterance(why, judged):
-                self._end_utterance(why, judged)
+            case commands.EndUtterance(why, judged, overlaps):
+                self._end_utterance(why, judged, overlaps)
             case commands.DropUtterance():
                 self.answering.unprepare()
                 self.hearing.drop()
             case commands.BecomeTurn():
                 self.hearing.become_turn(interrupted=False)
+                if self.hearing.utterance is not None:
+                    self.hearing.utterance.go_on(0)  # what was asked in mid-speech is not all of it
             case commands.Interrupt():
                 self._interrupt()
             case commands.Withdraw():
@@ -281,9 +287,10 @@ class Floor:
         if utterance is None:
             return
         utterance.pause()
-        if utterance.over_reply:  # the figures are still those of the reply's turn
+        if utterance.over_reply:
             return
-        self.answering.timeline.begin(paused=self._clock())
+        if not self.turns.overlaps:  # else the figures are still those of the reply's turn
+            self.answering.timeline.begin(paused=self._clock())
         if self.turns.phase is Phase.PAUSED:
             self._judge(utterance)  # by the words so far; again when the transcript is final
 
@@ -316,9 +323,11 @@ class Floor:
             self._emit(ev.Partial(utterance.item_id, utterance.shown(transcript)))
         if transcript.kind == "partial" or self.turns.phase is not Phase.PAUSED:
             return
-        self.answering.timeline.stamp("final", self._clock())
         if transcript.kind == "final":
             self._judge(current)
+        if self.turns.overlaps:
+            return
+        self.answering.timeline.stamp("final", self._clock())
         if self.answering.known(current):
             t = self.turns
             self.answering.plan(t.patience_ms, t.why, current, self.hearing.silence_ms)
@@ -348,12 +357,15 @@ class Floor:
         answer = self.air.answer
         return fold((answer.item.text or "")[-OWN_WORDS:], self._call().language) if answer else ""
 
-    def _end_utterance(self, why: str, judged: str) -> None:
+    def _end_utterance(self, why: str, judged: str, overlaps: bool) -> None:
         silence_ms = self.turns.spent_ms
         utterance = self.hearing.end()
         utterance.ended_ms = self.hearing.now_ms - silence_ms
         self._habit.answered(utterance.longest_pause_ms)
-        self.answering.turn_ended(utterance, why, judged, silence_ms)
+        if overlaps:
+            self.answering.overlapping_turn_ended(utterance)
+        else:
+            self.answering.turn_ended(utterance, why, judged, silence_ms)
 
     def _interrupt(self) -> None:
         answer = self.air.answer

@@ -191,7 +191,9 @@ class Turns:
 
     def _paused_tick(self, tick: Tick) -> list[Command]:
         if tick.open and tick.silence_ms < self.settings.short_pause_ms:
-            self._hear(self._started_ms)
+            self.phase = Phase.HEARING
+            self.patience_ms, self.why = None, ""
+            self._think_until_ms = 0
             return [GoOn()]
         self.last_pause_ms = tick.silence_ms
         if self._too_long:

@@ -214,6 +214,54 @@ def test_what_is_said_after_a_reply_went_on_counts_for_itself() -> None:
     assert floor.handle(voice(6560, since=5000, silence=0, voiced=1300)) == [commands.Interrupt()]
 
 
+def overlapping() -> Turns:
+    """Somebody takes a turn beside a reply that may not be interrupted."""
+    floor = Turns(TurnSettings())
+    floor.interruptible = False
+    answering(floor, audible_at=1200)
+    assert floor.handle(Tick(5000, onset=True)) == [], "it is not ducked"
+    assert floor.handle(voice(5080, since=5000)) == [commands.OpenUtterance(5000, over_reply=True)]
+    assert floor.handle(voice(5240, since=5000)) == []
+    assert floor.handle(turns.WordsOverReply(interrupts=True, settled=True)) == [commands.BecomeTurn()]
+    assert (floor.phase, floor.overlaps, floor.audible) == (Phase.HEARING, True, True)
+    return floor
+
+
+def test_a_turn_beside_a_reply_ends_with_patience_and_leaves_the_reply_on_air() -> None:
+    floor = overlapping()
+    assert floor.handle(voice(5400, since=5000, silence=100)) == [commands.Finalise()]
+    assert floor.handle(voice(5440, since=5000)) == [commands.GoOn()]
+    assert floor.handle(voice(5600, since=5000, silence=100)) == [commands.Finalise()]
+    floor.handle(Judged(240, "complete"))
+    ended = commands.EndUtterance("patience", "complete", overlaps=True)
+    assert floor.handle(voice(5740, since=5000, silence=240)) == [ended]
+    assert (floor.phase, floor.overlaps, floor.audible) == (Phase.ANSWERING, False, True)
+    floor.handle(turns.ReplyEnded())
+    assert floor.phase is Phase.LISTENING
+
+
+def test_a_turn_beside_a_reply_that_ends_first_is_a_turn_like_any_other() -> None:
+    floor = overlapping()
+    floor.handle(turns.ReplyEnded())
+    assert (floor.phase, floor.overlaps) == (Phase.HEARING, False)
+    floor.handle(voice(5600, since=5000, silence=100))
+    floor.handle(Judged(240, "complete"))
+    ended = [commands.EndUtterance("patience", "complete")]
+    assert floor.handle(voice(5740, since=5000, silence=240)) == ended
+
+
+def test_a_cough_beside_a_reply_that_may_not_be_interrupted_is_no_turn() -> None:
+    floor = Turns(TurnSettings())
+    floor.interruptible = False
+    answering(floor, audible_at=1200)
+    floor.handle(voice(5080, since=5000))
+    assert floor.handle(voice(5400, since=5000, silence=100)) == [commands.Finalise()]
+    assert floor.handle(voice(5600, since=5000, silence=300)) == [], "there is no hurry: its words are coming"
+    floor.handle(turns.WordsOverReply(interrupts=False, settled=True))
+    assert floor.handle(voice(5620, since=5000, silence=320)) == [commands.DropUtterance()]
+    assert floor.phase is Phase.ANSWERING
+
+
 def test_a_reply_that_drains_under_a_voice_leaves_the_floor_to_it() -> None:
     floor = Turns(TurnSettings())
     answering(floor, audible_at=1200)
@@ -269,9 +317,12 @@ random_events = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(random_events)
-def test_from_anywhere_silence_and_the_end_of_replies_lead_back_to_listening(events: list) -> None:
+@given(random_events, st.booleans())
+def test_from_anywhere_silence_and_the_end_of_replies_lead_back_to_listening(
+    events: list, interruptible: bool
+) -> None:
     floor = Turns(TurnSettings())
+    floor.interruptible = interruptible
     now = 0
     utterance = False
     for event in events:

@@ -242,16 +242,6 @@ def test_a_reply_is_not_prepared_for_a_conversation_that_has_changed() -> None:
 OVER = speech(500, QUESTION), speech(4000, LONG)
 
 
-def test_what_is_said_over_a_reply_that_may_not_be_interrupted_is_no_turn_after_it() -> None:
-    detection = {"turn_detection": {"interrupt_response": False}}
-    ears = Ears([[QUESTION], ["something else"]])
-    sounds = speech(500, QUESTION), speech(3500, QUESTION)
-    call = Call(ears, Mind([LONG]), Voice(), *sounds, **detection).run(14_000)
-    assert call.texts() == [("user", QUESTION), ("assistant", LONG)]
-    assert len(call.of(ev.SpeechStarted)) == 1
-    assert call.audible(3700, 4300) > -20
-
-
 def test_a_ducked_reply_is_loud_again_when_voices_may_no_longer_touch_it() -> None:
     call = Call(
         Ears([[QUESTION], ["yeah"]]), Mind([LONG]), Voice(), speech(500, QUESTION), speech(4000, LONG)

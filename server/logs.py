@@ -18,6 +18,10 @@ FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(call)s%(message)s"
 _call: ContextVar[str] = ContextVar("call", default="")
 # Control characters, separators of lines, what turns the direction of writing, halves of characters.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CHATTY = (  # libraries that tell too much: each packet, each request, and some of them the keys in it
+    *("aioice", "aiortc", "aiohttp.access", "faster_whisper"),
+    *("httpx", "httpx2", "httpcore", "httpcore2", "websockets", "openai", "elevenlabs"),
+)
 INSIDE = "  | "  # before each line of a traceback: none of them can pass for an entry
 
 
@@ -77,5 +81,5 @@ def log_to_stderr(level: str, form: str = "text") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(OneObject() if form == "json" else OneLine())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    for chatty in ("aioice", "aiortc", "aiohttp.access", "httpx", "httpx2", "openai", "faster_whisper"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -9,7 +9,6 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 BEAT_S = 0.02
 COMPUTED_S = 0.25  # of this thread's own time between two beats: whatever else the machine does
@@ -17,21 +16,30 @@ STOOD_S = 1.5  # of the wall's: whatever it waited for
 DEAD_S = 20.0  # likewise: it will not beat again
 
 
-@dataclass(slots=True)
 class Heartbeat:
     """The worst that happened between two beats."""
 
-    computed_s: float = 0.0
-    stood_s: float = 0.0
-    where: str = ""  # the innermost places while it stood still
+    def __init__(self) -> None:
+        self.last_s = time.monotonic()
+        self._used_s = time.thread_time()
+        self._computed_s = 0.0
+        self._stood_s = 0.0
+        self.where = ""  # the innermost places while it stood still
+
+    def beat(self) -> None:
+        """On the loop's thread."""
+        now_s, used_s = time.monotonic(), time.thread_time()
+        self._stood_s = max(self._stood_s, now_s - self.last_s)
+        self._computed_s = max(self._computed_s, used_s - self._used_s)
+        self.last_s, self._used_s = now_s, used_s
 
     @property
     def failure(self) -> str:
         """In words; "": it went on beating."""
-        if self.stood_s >= STOOD_S:
-            return f"the event loop stood still for {self.stood_s:.1f} s{self.where}"
-        if self.computed_s >= COMPUTED_S:
-            return f"the event loop computed for {1000 * self.computed_s:.0f} ms in one go{self.where}"
+        if self._stood_s >= STOOD_S:
+            return f"the event loop stood still for {self._stood_s:.1f} s{self.where}"
+        if self._computed_s >= COMPUTED_S:
+            return f"the event loop computed for {1000 * self._computed_s:.0f} ms in one go{self.where}"
         return ""
 
 
@@ -42,43 +50,35 @@ async def listened_to(dead: Callable[[str], None] | None = None) -> AsyncIterato
     `dead`: called, from a thread, with where the loop is when it has stood still for DEAD_S: one that waits
     for what runs on itself never returns."""
     heart = Heartbeat()
-    last = [time.monotonic()]
     ended = threading.Event()
     watcher = threading.Thread(
-        target=_watch, args=(heart, last, ended, threading.get_ident(), dead), name="heartbeat", daemon=True
+        target=_watch, args=(heart, ended, threading.get_ident(), dead), name="heartbeat", daemon=True
     )
-    beating = asyncio.create_task(_beat(heart, last), name="heartbeat")
+    beating = asyncio.create_task(_beat(heart), name="heartbeat")
     watcher.start()
     try:
         yield heart
     finally:
+        heart.beat()
         ended.set()
         beating.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await beating
 
 
-async def _beat(heart: Heartbeat, last: list[float]) -> None:
-    used_s = time.thread_time()
+async def _beat(heart: Heartbeat) -> None:
     while True:
         await asyncio.sleep(BEAT_S)
-        now_s, now_used_s = time.monotonic(), time.thread_time()
-        heart.stood_s = max(heart.stood_s, now_s - last[0])
-        heart.computed_s = max(heart.computed_s, now_used_s - used_s)
-        last[0], used_s = now_s, now_used_s
+        heart.beat()
 
 
 def _watch(
-    heart: Heartbeat,
-    last: list[float],
-    ended: threading.Event,
-    loop_thread: int,
-    dead: Callable[[str], None] | None,
+    heart: Heartbeat, ended: threading.Event, loop_thread: int, dead: Callable[[str], None] | None
 ) -> None:
     """Notes where the loop is when a beat is overdue."""
     while not ended.wait(COMPUTED_S / 2):
         frame = sys._current_frames().get(loop_thread)
-        late_s = time.monotonic() - last[0]
+        late_s = time.monotonic() - heart.last_s
         if late_s < COMPUTED_S or frame is None:
             continue
         places = traceback.extract_stack(frame)[-3:]

@@ -68,9 +68,9 @@ async def it_may_be_closed_without_a_start_and_twice(bench: Bench) -> None:
 @check(alone=True)
 async def it_may_be_closed_while_it_works(bench: Bench) -> None:
     """The work then fails, or goes on until it is cancelled; the closing does not wait for it."""
+    await bench.provider.start()
     with contextlib.suppress(NotApplicable):
         bench.vendor.work = Behaviour(hang_after=0)
-    await bench.provider.start()
     working = asyncio.create_task(all_of(bench.work(line_open=True)), name="in use")
     await asyncio.sleep(0.05)  # whatever it does by then
     try:

@@ -141,5 +141,5 @@ def _content(came: list[object]) -> str:
         if samples is not None:
             parts.append(samples.tobytes().hex())
         elif getattr(item, "kind", "") != "partial":
-            parts.append(getattr(item, "text", ""))
+            parts.append(item if isinstance(item, str) else getattr(item, "text", ""))
     return "".join(parts)

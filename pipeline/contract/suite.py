@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.audio import MIC_RATE, Resampler
 from pipeline.contract import ears, heartbeat, leftovers, lifetime, mind, refusals, streams, voice
 from pipeline.contract.bench import Bench, Broken, NotApplicable, Subject
-from pipeline.contract.checks import CHECKS, Check
-from pipeline.errors import ProviderError
+from pipeline.contract.checks import CHECKS, Check, Examination
+from pipeline.errors import ProviderError, Stage
 from pipeline.providers import VoiceStyle
 from pipeline.settings import Settings
 from pipeline.tts import espeak
@@ -36,10 +36,17 @@ class Result:
     why: str = ""
 
 
-def checks(subject: Subject) -> list[Check]:
-    """Those that fit."""
-    fitting = [check for check in CHECKS if subject.stage in check.stages]
-    return [check for check in fitting if subject.vendor is not None or not check.vendor]
+def checks(stage: Stage, *, vendor: bool) -> list[Check]:
+    """Those that fit a plug-in, with a stand-in of its vendor or without."""
+    fitting = [check for check in CHECKS if stage in check.stages]
+    return [check for check in fitting if vendor or not check.vendor]
+
+
+def names(stage: Stage, *, vendor: bool) -> list[str]:
+    """Of all results that an examination gives, in its order."""
+    fitting = checks(stage, vendor=vendor)
+    shared = [check.name for check in fitting if not check.alone]
+    return [CREATED, START, *shared, LEFT, *(check.name for check in fitting if check.alone)]
 
 
 async def examine(
@@ -56,7 +63,8 @@ async def examine(
     if created.outcome == "failed":
         return
     speech = await spoken() if subject.stage == "stt" else np.zeros(0, np.int16)
-    wanted = [check for check in checks(subject) if not only or check.name in only]
+    fitting = checks(subject.stage, vendor=subject.vendor is not None)
+    wanted = [check for check in fitting if not only or check.name in only]
     shared = [check for check in wanted if not check.alone]
     async for result in _shared(subject, speech, shared, dead):
         yield result
@@ -130,14 +138,11 @@ async def _bench(subject: Subject, speech: np.ndarray) -> AsyncIterator[Bench]:
             await bench.provider.close()
 
 
-async def _judged(
-    name: str, bench: Bench, run: Callable[[Bench], object], dead: Callable[[str], None] | None
-) -> Result:
-    lines = _Lines()
-    logging.getLogger().addHandler(lines)
+async def _judged(name: str, bench: Bench, run: Examination, dead: Callable[[str], None] | None) -> Result:
     try:
-        async with heartbeat.listened_to(dead) as heart, asyncio.timeout(WITHIN_S):
-            await run(bench)  # type: ignore[misc]
+        with _logged() as lines:
+            async with heartbeat.listened_to(dead) as heart, asyncio.timeout(WITHIN_S):
+                await run(bench)
     except NotApplicable as why:
         return Result(name, "not applicable", str(why))
     except Broken as broken:
@@ -148,16 +153,31 @@ async def _judged(
         return Result(name, "failed", f"{error} (“{error.code}”)")
     except Exception as error:
         return Result(name, "failed", f"{type(error).__name__}: {error}")
-    finally:
-        logging.getLogger().removeHandler(lines)
-    shown = any(key in line for key in bench.secrets for line in lines.written)
+    shown = any(key in line for key in bench.secrets for line in lines)
     failure = "a log line shows a key" if shown else heart.failure
     return Result(name, "failed" if failure else "ok", failure)
 
 
-class _Lines(logging.Handler):
-    """What was logged, with its tracebacks."""
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """Every line that is logged inside, tracebacks included, as on a server that is told to log it all."""
+    root = logging.getLogger()
+    before, others = root.level, [(handler, handler.level) for handler in root.handlers]
+    lines = _Lines()
+    for handler, level in others:
+        handler.setLevel(max(level, before))
+    root.addHandler(lines)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield lines.written
+    finally:
+        root.setLevel(before)
+        root.removeHandler(lines)
+        for handler, level in others:
+            handler.setLevel(level)
 
+
+class _Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[str] = []

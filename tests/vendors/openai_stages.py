@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -10,6 +11,7 @@ from pipeline.contract.vendor import Behaviour
 from pipeline.errors import Stage
 from pipeline.settings import (
     LlmSettings,
+    LocalServer,
     OpenAILlmSettings,
     OpenAISttSettings,
     OpenAITtsSettings,
@@ -70,3 +72,15 @@ class OpenAIStage:
             tts=TtsSettings(openai=OpenAITtsSettings(**own if self._stage == "tts" else {})),
             secrets=Secrets(openai_api_key=SecretStr(KEY)),
         )
+
+
+class LocalStage(OpenAIStage):
+    """A server that was found on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__("llm")
+
+    def settings(self) -> Settings:
+        address = urlsplit(self._server.base_url).netloc
+        found = LocalServer(kind="Ollama", address=address, models=("gpt-4o-mini",))
+        return Settings(local_servers=(found,))

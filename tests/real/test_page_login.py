@@ -79,6 +79,7 @@ def test_a_key_opens_the_page_and_a_call_and_is_kept_nowhere(page: Page) -> None
 
 
 def test_a_secret_that_has_run_out_leads_back_to_the_log_in(page: Page) -> None:
+    expect(page.locator("#log-in")).to_be_visible(timeout=WITHIN_MS)  # else the page forgets it at once
     page.evaluate("sessionStorage.setItem('viva.client-secret', 'ek_a.b.c')")
     page.reload()
     expect(page.locator("#key-wrong")).to_have_text(

@@ -17,7 +17,7 @@ from pipeline.chain.links import Link, Links
 from pipeline.chain.relay import Relay
 from pipeline.errors import ProviderError
 from pipeline.languages import language_of, say
-from pipeline.providers import CutShort, Message, Note, Piece, ReplyOptions, Token, ToolCall
+from pipeline.providers import CutShort, Message, Note, Piece, ReplyOptions, Token, ToolCall, Usage
 
 GO_ON = (
     "(Your reply was cut off by a broken connection after the words above, which were heard. Go on from"
@@ -25,7 +25,8 @@ GO_ON = (
 )
 ENDS = ".!?…。！？।؟"  # of sentences
 CLOSING = ",;:)”’»" + ENDS  # follow a word without a space
-MIND = "mind"  # in every note: whose reply it was
+LAST_WORD = re.compile(r"(.*?)(\s*\S+)\Z", re.DOTALL)  # it may go on in the next piece
+MIND = "mind"  # in a note: whose reply it came with
 
 
 class ChainMind:
@@ -78,7 +79,8 @@ class ChainMind:
                         speaker = relay.at_work.link
                         excuse = "" if _continues(speaker) else say("lost_thread", options.language)[0]
                         said.taken_over(excuse)
-                        yield Note({**noted, MIND: speaker.name})
+                        if noted and noted.get(MIND) != speaker.name:
+                            yield Note({**noted, MIND: speaker.name})
                     if isinstance(piece, Note):
                         piece = Note({**piece.data, MIND: speaker.name})
                     for one in said.take(piece):
@@ -95,6 +97,9 @@ class ChainMind:
 
 class _Reply(Relay[Piece]):
     hurries = True  # somebody waits: the next one joins in where one is late
+
+    def decides(self, piece: Piece) -> bool:
+        return not isinstance(piece, Note | Usage)
 
     def owed_since_s(self, asked_s: float) -> float | None:
         return asked_s if self.hurries else None
@@ -156,10 +161,15 @@ class _Said:
         text = self._joined(piece.text if isinstance(piece, Token) else piece)
         if not text:
             return []
-        ready = self.rest() if text[0].isspace() or not self._spaces else []
-        self._held.append(Token(text))
-        if text[-1].isspace() or not self._spaces:
-            ready += self.rest()
+        last = LAST_WORD.search(text) if self._spaces else None
+        if last is None:
+            self._held.append(Token(text))
+            return self.rest()
+        ready = []
+        if last[1] or last[2][0].isspace():  # what was held before ends here
+            self._held += [Token(last[1])] if last[1] else []
+            ready = self.rest()
+        self._held.append(Token(last[2]))
         return ready
 
     def rest(self) -> list[Piece]:

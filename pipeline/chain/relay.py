@@ -33,15 +33,19 @@ class Word(Enum):
     AGAIN = "what is owed has changed"
 
 
-class Attempt:
+class Attempt(Generic[Result]):
     """One link at this piece of work."""
 
     def __init__(self, link: Link, begun_s: float) -> None:
         self.link = link
+        self.pieces: deque[Result] = deque()  # that came and were not handed on
         self.begun_s = begun_s
         self.gave = False  # a result
         self.tries = link.circuit.begin()
         self.task: asyncio.Task[None] | None = None
+
+
+News = tuple[Attempt[Result] | None, Result | Word | ProviderError]  # None: of nobody
 
 
 class Relay(Generic[Result]):
@@ -60,14 +64,14 @@ class Relay(Generic[Result]):
         order: Sequence[Link],
         begin: Callable[[Link], AsyncIterator[Result]],
     ) -> None:
-        self.at_work: Attempt | None = None  # whose pieces are handed on
+        self.at_work: Attempt[Result] | None = None  # whose pieces are handed on
         self._links = links
         self._first = first
         self._waiting = deque(order)
         self._begin = begin
-        self._running: list[Attempt] = []  # the newest last
+        self._running: list[Attempt[Result]] = []  # the newest last
         self._tasks: list[asyncio.Task[None]] = []
-        self._news: asyncio.Queue[tuple[Attempt | None, Result | Word | ProviderError]] = asyncio.Queue(NEWS)
+        self._news: asyncio.Queue[News[Result]] = asyncio.Queue(NEWS)
         self._clock = asyncio.get_running_loop().time
         self._asked_s = self._clock()  # when the piece that is waited for was
 
@@ -94,8 +98,9 @@ class Relay(Generic[Result]):
                     assert not isinstance(news, Word)
                     if self.decides(news):
                         self._decided(attempt)
-                    if attempt is self.at_work:
-                        yield news
+                    attempt.pieces.append(news)
+                    while attempt is self.at_work and attempt.pieces:
+                        yield attempt.pieces.popleft()
         finally:
             await self._close()
 
@@ -112,7 +117,7 @@ class Relay(Generic[Result]):
         return asked_s
 
     def decides(self, piece: Result) -> bool:
-        """Whether it is a result, which wins a race. Other pieces of one that has not won are dropped."""
+        """Whether it is a result, which wins a race. Others wait until theirs does."""
         return True
 
     def nobody_else(self) -> None:
@@ -125,7 +130,7 @@ class Relay(Generic[Result]):
 
     # ------------------------------------------------------------ the race
 
-    async def _told(self) -> tuple[Attempt | None, Result | Word | ProviderError]:
+    async def _told(self) -> News[Result]:
         self._asked_s = self._clock()
         while True:
             try:
@@ -146,7 +151,7 @@ class Relay(Generic[Result]):
         """Starts the next link, if there is one."""
         if not self._waiting:
             return
-        attempt = Attempt(self._waiting.popleft(), self._clock())
+        attempt = Attempt[Result](self._waiting.popleft(), self._clock())
         name = f"{self._links.stage} {attempt.link.name}"
         attempt.task = asyncio.create_task(self._read(attempt), name=name)
         self._running.append(attempt)
@@ -154,7 +159,7 @@ class Relay(Generic[Result]):
         if self.at_work is None:
             self.at_work = attempt
 
-    async def _read(self, attempt: Attempt) -> None:
+    async def _read(self, attempt: Attempt[Result]) -> None:
         name = attempt.link.name
         news: Word | ProviderError = Word.END
         try:
@@ -168,7 +173,7 @@ class Relay(Generic[Result]):
             news = ProviderError(self._links.stage, name, "it crashed", "crashed")
         await self._news.put((attempt, news))
 
-    def _decided(self, winner: Attempt) -> None:
+    def _decided(self, winner: Attempt[Result]) -> None:
         """It has a result: it does the work, alone."""
         now_s = self._clock()
         since_s = self.owed_since_s(self._asked_s) or 0.0
@@ -195,7 +200,7 @@ class Relay(Generic[Result]):
         why = first.circuit.why or loading
         tell(AtWork(stage, link.name, first.name, why.code, why.message))
 
-    def _failed(self, attempt: Attempt, why: ProviderError) -> None:
+    def _failed(self, attempt: Attempt[Result], why: ProviderError) -> None:
         """Raises it if nobody is left."""
         self._give_up(attempt, why)
         if attempt is self.at_work:
@@ -205,7 +210,7 @@ class Relay(Generic[Result]):
                 raise why
             self._next()
 
-    def _give_up(self, attempt: Attempt, why: ProviderError | None) -> None:
+    def _give_up(self, attempt: Attempt[Result], why: ProviderError | None) -> None:
         self._running.remove(attempt)
         assert attempt.task is not None
         attempt.task.cancel()
@@ -217,7 +222,7 @@ class Relay(Generic[Result]):
         else:
             circuit.broke_off(tried=attempt.tries)
 
-    def _over(self, attempt: Attempt) -> None:
+    def _over(self, attempt: Attempt[Result]) -> None:
         attempt.gave = True
         self._give_up(attempt, None)
 

@@ -1,118 +1,149 @@
-"""Providers that fail in the middle of a call, and the next ones that take over: on virtual time."""
+"""What chains of all three stages have in common, in a call: on virtual time."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from pipeline import events as ev
-from pipeline.chain import ChainEars, ChainMind, ChainVoice
-from pipeline.chain.links import Links
-from pipeline.errors import Stage
-from pipeline.settings import ChainSettings, Settings
-from tests.session.call import WORD_MS, Call, Ears, Mind, Voice, speech
+from pipeline.errors import ProviderError
+from tests import virtual
+from tests.session.call import Call, Ears, Mind, Voice
+from tests.session.chains import (
+    ANSWER,
+    DOWN,
+    EVERY_MS,
+    FAST,
+    QUESTION,
+    QUIET,
+    ears,
+    fell_over,
+    mind,
+    talk,
+    turns,
+    voice,
+)
 from tests.session.wild import Way, WildEars, WildMind, WildVoice
-from tests.sounds import speech as spoken
 
-QUESTION = "what is a cache"
-ANSWER = "a cache keeps what was asked before so that it need not be fetched again"
-QUIET = Settings.model_validate({"turns": {"nudges": 0}})
-FAST = ChainSettings(untried_late_ms=800)  # nothing has to prove first how fast it is
-END = 500 + 1000 * len(spoken(QUESTION)) // 16_000
-MOST_SILENCE_MS = 1000
+COOL_S = 20.0
 
 
-def links(stage: Stage, *providers: Any, settings: ChainSettings = FAST) -> Links:
-    names = ("first", "second", "third")
-    return Links(stage, list(zip(names, providers, strict=False)), settings)
+def failing(stage: str, ends: str = "error") -> Any:
+    made = {
+        "stt": lambda: WildEars([Way(ends=ends)]),
+        "llm": lambda: WildMind([Way(ends=ends)]),
+        "tts": lambda: WildVoice([Way(ends=ends)]),
+    }
+    return made[stage]()
 
 
-def fell_over(call: Call) -> list[tuple[str, str, str]]:
-    return [(seen.event.failed, seen.event.to, seen.event.code) for seen in call.of(ev.FellOver)]
+@pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
+@pytest.mark.parametrize("ends", ["error", "bug"])
+def test_where_all_fail_a_turn_is_lost_and_never_the_call(stage: str, ends: str) -> None:
+    chain = {"stt": ears, "llm": mind, "tts": voice}[stage](failing(stage, ends), failing(stage))
+    call = talk(**{stage: chain}, count=2)
+    assert len(call.of(ev.Trouble)) == 2
+    assert {seen.event.stage for seen in call.of(ev.Trouble)} == {stage}
+    assert not call.of(ev.FellOver)
+    assert call.of(ev.FloorChanged)[-1].event.phase == "listening"
+    assert len(call.tasks) <= 4
 
 
-def turn(at_ms: int) -> Any:
-    return speech(at_ms, QUESTION)
+@pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
+def test_a_change_is_told_once_and_the_return_after_the_cool_down_too(stage: str) -> None:
+    well = {"stt": Way(QUESTION), "llm": Way(ANSWER), "tts": Way()}[stage]
+    wild = {"stt": WildEars, "llm": WildMind, "tts": WildVoice}[stage]
+    first = wild([Way(ends="error"), Way(ends="error"), *[well] * 20])
+    second = {"stt": Ears([[QUESTION]] * 9), "llm": Mind([ANSWER]), "tts": Voice()}[stage]
+    settings = FAST.model_copy(update={"cool_down_s": COOL_S})
+    chain = {"stt": ears, "llm": mind, "tts": voice}[stage](first, second, settings=settings)
+    call = talk(**{stage: chain}, count=6)
+    assert fell_over(call) == [("first", "second", "unreachable"), ("second", "first", "returned")]
+    gone, back = (seen.at_ms for seen in call.of(ev.FellOver))
+    assert COOL_S * 1000 <= back - gone <= 1000 * COOL_S + 2 * EVERY_MS
+    assert [text for _, text in call.texts()] == [QUESTION, ANSWER] * 6
 
 
-def usual_wait_ms() -> int:
-    """From the end of speech to the answer, where nothing fails."""
-    call = Call(Ears([[QUESTION]]), Mind([ANSWER]), Voice(), turn(500), settings=QUIET).run(6000)
-    return call.first_sound_ms() - END
+def test_a_vendor_that_has_had_enough_is_asked_again_when_it_said() -> None:
+    class Limited(Voice):
+        async def speak(self, text: str, **how: Any) -> Any:
+            if not self.spoken:
+                self.spoken.append("")
+                raise ProviderError("tts", "fake", "too many requests", "rate_limited", 20.0)
+            async for piece in super().speak(text, **how):
+                yield piece
+
+    limited = Limited()
+    call = talk(tts=voice(limited, Voice()), count=5)
+    assert fell_over(call) == [("first", "second", "rate_limited"), ("second", "first", "returned")]
+    assert len(limited.spoken) == 3  # the refused phrase, and those of the fourth and the fifth turn
 
 
-def longest_gap_ms(call: Call, from_ms: int) -> int:
-    """The longest silence inside what is said after that moment."""
-    import numpy as np
-
-    loud = np.flatnonzero(np.abs(call.out[from_ms * 24 :].astype(int)) > 200)
-    return int(np.diff(loud).max()) // 24
+# ---------------------------------------------------------------- starting
 
 
-# ---------------------------------------------------------------- voice
+class Starting(Voice):
+    def __init__(self, *outcomes: Exception | float) -> None:
+        super().__init__()
+        self.outcomes = list(outcomes)  # of each start: what it raises, or how many seconds it takes
+
+    async def start(self) -> None:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        await asyncio.sleep(outcome)
 
 
-def voices(*ways: Any) -> ChainVoice:
-    return ChainVoice(links("tts", *ways))
+def test_a_chain_is_ready_when_its_first_one_is() -> None:
+    assert started(Starting(2.0), Starting(9.0)) == 2.0
 
 
-def test_a_voice_that_dies_in_mid_phrase_is_followed_from_the_first_word_that_was_not_whole() -> None:
-    dying, next_one = WildVoice([Way(ends="error", after=5)]), Voice()
-    call = Call(Ears([[QUESTION]]), Mind([ANSWER]), voices(dying, next_one), turn(500), settings=QUIET)
-    call.run(10_000)
-    # The fifth word's sound was there, but nothing said that this was all of it.
-    assert next_one.spoken == ["was asked before so that it need not be fetched again"]
-    assert call.texts()[1] == ("assistant", ANSWER)
-    assert fell_over(call) == [("first", "second", "unreachable")]
-    words = [seen.event.text.strip() for seen in call.of(ev.Heard)]
-    assert " ".join(words) == ANSWER
-    sounded_ms = call.last_sound_ms() - call.first_sound_ms()
-    assert sounded_ms == pytest.approx(len(ANSWER.split()) * WORD_MS, abs=30)
-    assert longest_gap_ms(call, END) < 100
+def test_a_first_one_that_does_not_start_is_passed_over_at_once() -> None:
+    assert started(Starting(DOWN, DOWN, DOWN), Starting(3.0)) == 3.0
 
 
-def test_a_voice_that_hangs_in_mid_phrase_is_followed_before_there_is_a_second_of_silence() -> None:
-    hanging, next_one = WildVoice([Way(ends="hang", after=5)]), Voice()
-    call = Call(Ears([[QUESTION]]), Mind([ANSWER]), voices(hanging, next_one), turn(500), settings=QUIET)
-    call.run(10_000)
-    assert call.texts()[1] == ("assistant", ANSWER)
-    assert fell_over(call) == [("first", "second", "slow")]
-    assert longest_gap_ms(call, END) <= MOST_SILENCE_MS
-    assert hanging.open_streams == 0
+def test_where_none_starts_the_chain_does_not() -> None:
+    with pytest.raises(ProviderError, match="no connection"):
+        started(Starting(DOWN), Starting(DOWN))
 
 
-# ---------------------------------------------------------------- mind
+def started(*providers: Starting) -> float:
+    """After how many seconds the chain was."""
+
+    async def start() -> float:
+        chain, loop = voice(*providers), asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            await chain.start()
+            return loop.time() - began
+        finally:
+            await chain.close()
+
+    return virtual.run(start())
 
 
-def minds(*ways: Any) -> ChainMind:
-    return ChainMind(links("llm", *ways))
+def test_a_call_begins_with_whatever_is_ready_and_the_first_one_joins_when_it_is() -> None:
+    loading = Starting(EVERY_MS / 1000)
+    chain = voice(loading, Starting(0.0))
+    call = Call(Ears([[QUESTION]] * 2), Mind([ANSWER]), chain, *turns(2), settings=QUIET)
+    call.at(0, lambda session: _in_background(chain.start())).run(2 * EVERY_MS)
+    assert fell_over(call) == [("first", "second", "loading"), ("second", "first", "returned")]
+    assert call.texts()[3] == ("assistant", ANSWER)
 
 
-def test_a_mind_that_breaks_off_is_followed_by_one_that_goes_on_from_its_last_word() -> None:
-    breaking, next_one = (
-        WildMind([Way(ANSWER, ends="error", after=5)]),
-        Mind([" ".join(ANSWER.split()[5:])] * 9),
-    )
-    call = Call(Ears([[QUESTION]]), minds(breaking, next_one), Voice(), turn(500), settings=QUIET).run(10_000)
-    assert call.texts()[1] == ("assistant", ANSWER)
-    assert [message.role for message in next_one.asked[0][-2:]] == ["assistant", "user"]
-    assert next_one.asked[0][-2].text == "a cache keeps what was "
-    assert fell_over(call) == [("first", "second", "unreachable")]
-    assert longest_gap_ms(call, END) < 100
+def test_one_that_did_not_start_is_tried_again_after_its_cool_down() -> None:
+    chain = voice(Starting(DOWN, 0.0), Starting(0.0), settings=FAST.model_copy(update={"cool_down_s": 6.0}))
+    call = Call(Ears([[QUESTION]] * 2), Mind([ANSWER]), chain, *turns(2), settings=QUIET)
+    call.at(0, lambda session: _in_background(chain.start())).run(2 * EVERY_MS)
+    assert fell_over(call) == [("first", "second", "unreachable"), ("second", "first", "returned")]
 
 
-# ---------------------------------------------------------------- ears
+BACKGROUND: set[Any] = set()
 
 
-def ears(*ways: Any) -> ChainEars:
-    return ChainEars(links("stt", *ways))
-
-
-def test_ears_that_die_at_the_pause_are_followed_on_the_whole_sound() -> None:
-    chain = ears(WildEars([Way(ends="error")]), Ears([[QUESTION]]))
-    call = Call(chain, Mind([ANSWER]), Voice(), turn(500), settings=QUIET).run(8000)
-    assert call.texts()[:2] == [("user", QUESTION), ("assistant", ANSWER)]
-    assert fell_over(call) == [("first", "second", "unreachable")]
-    assert call.first_sound_ms() - END <= usual_wait_ms() + MOST_SILENCE_MS
-    assert not call.of(ev.Trouble)
+def _in_background(work: Any) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    BACKGROUND.add(task)
+    task.add_done_callback(BACKGROUND.discard)

@@ -1,0 +1,147 @@
+"""Minds that fail in the middle of a reply, and the next ones that take over: on virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pipeline import events as ev
+from pipeline.languages import say
+from pipeline.providers import Piece, Token, ToolCall
+from pipeline.settings import ChainSettings
+from tests.session.call import Mind
+from tests.session.chains import (
+    ANSWER,
+    DOWN,
+    END,
+    MOST_SILENCE_MS,
+    QUESTION,
+    fell_over,
+    longest_gap_ms,
+    mind,
+    talk,
+    usual_wait_ms,
+)
+from tests.session.wild import Way, WildMind
+
+
+@pytest.fixture(scope="module")
+def wait_ms() -> int:
+    return usual_wait_ms()
+
+
+def test_a_mind_that_breaks_off_is_followed_by_one_that_goes_on_from_its_last_word() -> None:
+    following = Mind([" ".join(ANSWER.split()[5:])])
+    call = talk(llm=mind(WildMind([Way(ANSWER, ends="error", after=5)]), following))
+    assert call.texts()[1] == ("assistant", ANSWER)
+    assert [message.role for message in following.asked[0][-2:]] == ["assistant", "user"]
+    assert following.asked[0][-2].text == "a cache keeps what was "
+    assert fell_over(call) == [("first", "second", "unreachable")]
+    assert longest_gap_ms(call, END) < 100
+
+
+@pytest.mark.parametrize(
+    ("broken", "goes_on"),
+    [
+        (["a", " cache", " keeps", " wh"], ["what", " was", " asked"]),  # in the middle of a word
+        (["a cache", " keeps what"], ["what was asked"]),
+        (["a cache keeps", " what"], ["a", " cache", " keeps what was", " asked"]),  # from the start again
+        (["a cache", " keeps what was"], [" keeps", " what was asked"]),  # its last words again
+        (["a cache keeps what was "], [" asked"]),
+    ],
+)
+def test_no_word_of_a_reply_is_lost_or_said_twice(broken: list[str], goes_on: list[str]) -> None:
+    class Breaking(Mind):
+        async def reply(self, messages: Any, options: Any) -> Any:
+            for text in broken:
+                yield Token(text)
+            raise DOWN
+
+    call = talk(llm=mind(Breaking([]), Mind([[Token(text) for text in goes_on]])))
+    assert call.texts()[1] == ("assistant", "a cache keeps what was asked")
+
+
+def test_a_mind_that_is_late_is_joined_by_the_next_and_closed(wait_ms: int) -> None:
+    late = WildMind([Way(ANSWER, delay_ms=3000)])
+    call = talk(llm=mind(late, Mind([ANSWER])))
+    assert call.texts()[1] == ("assistant", ANSWER)
+    assert fell_over(call) == [("first", "second", "slow")]
+    assert call.first_sound_ms() - END <= wait_ms + MOST_SILENCE_MS
+    assert late.open_streams == 0
+
+
+def test_a_mind_that_stops_in_mid_reply_is_followed_too() -> None:
+    stopping = WildMind([Way(ANSWER, ends="hang", after=5)])
+    call = talk(llm=mind(stopping, Mind([" ".join(ANSWER.split()[5:])])))
+    assert call.texts()[1] == ("assistant", ANSWER)
+    assert fell_over(call) == [("first", "second", "slow")]
+    assert stopping.open_streams == 0
+
+
+def test_a_slow_mind_is_waited_for_once_that_is_known_to_be_usual() -> None:
+    slow = Mind([ANSWER], first_ms=1500)
+    call = talk(llm=mind(slow, Mind(["no"]), settings=ChainSettings()), count=2)
+    assert [text for _, text in call.texts()] == [QUESTION, ANSWER, QUESTION, ANSWER]
+    assert not call.of(ev.FellOver)
+
+
+class Calling(Mind):
+    """Calls two functions; breaks in the middle of the second call."""
+
+    async def reply(self, messages: Any, options: Any) -> Any:
+        self.asked.append(list(messages))
+        calls: Sequence[Piece] = (
+            ToolCall("call_1", "look_up", '{"word": '),
+            ToolCall("call_1", "look_up", '"cache"}'),
+            ToolCall("call_2", "note", '{"wo'),
+        )
+        for call in calls if len(self.asked) == 1 else ():
+            yield call
+        raise DOWN
+
+
+TOOLS = [{"name": "look_up"}, {"name": "note"}]
+
+
+def test_what_was_called_whole_is_called_once_and_half_a_call_never() -> None:
+    following = Mind([ANSWER])
+    call = talk(llm=mind(Calling([]), following), tools=TOOLS)
+    called = [(item.name, item.text) for item in call.session.items if item.kind == "function_call"]
+    assert called == [("look_up", '{"word": "cache"}')]
+    assert not following.asked
+    assert not call.of(ev.Trouble)
+
+
+def test_where_only_half_a_call_was_made_the_next_mind_answers() -> None:
+    class HalfCalling(Mind):
+        async def reply(self, messages: Any, options: Any) -> Any:
+            yield ToolCall("call_1", "look_up", '{"wo')
+            raise DOWN
+
+    call = talk(llm=mind(HalfCalling([]), Mind([ANSWER])), tools=TOOLS)
+    assert call.texts() == [("user", QUESTION), ("assistant", ANSWER)]
+
+
+class Reciting(Mind):
+    """Cannot go on from another's words."""
+
+    continues = False
+
+
+def test_a_mind_that_cannot_go_on_says_its_own_after_a_word_of_excuse() -> None:
+    breaking = WildMind([Way("Tell me now what you", ends="error", after=4)])
+    reciting = Reciting(["What is a cache?"])
+    call = talk(llm=mind(breaking, reciting))
+    assert call.texts()[1] == (
+        "assistant",
+        f"Tell me now what … {say('lost_thread', 'en')[0]} What is a cache?",
+    )
+    assert [message.role for message in reciting.asked[0]] == ["system", "user"]
+
+
+def test_behind_a_whole_sentence_no_excuse_is_needed() -> None:
+    breaking = WildMind([Way("I see what you mean. And", ends="error", after=5)])
+    call = talk(llm=mind(breaking, Reciting(["What is a cache?"])))
+    assert call.texts()[1] == ("assistant", "I see what you mean. What is a cache?")

@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -101,6 +102,7 @@ class ElevenLabs:
 
     async def start(self) -> None:
         """Asks for the models there are. Raises ProviderError if ours is none of them."""
+        await asyncio.to_thread(import_module, "elevenlabs.client")  # 0.4 s, and calls may be going on
         from elevenlabs.client import AsyncElevenLabs
         from elevenlabs.core.api_error import ApiError
         from httpx import AsyncClient, HTTPError, TimeoutException

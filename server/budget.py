@@ -55,12 +55,10 @@ class Budget:
         return self._spent if self._day == self._today() else 0.0
 
     @property
-    def is_spent(self) -> bool:
-        """Nothing more may be spent today."""
-        return bool(self.settings.day) and self.spent >= self.settings.day
-
-    @property
-    def until_midnight_s(self) -> int:
+    def spent_for_s(self) -> int:
+        """Seconds until midnight, where nothing more may be spent today; else 0."""
+        if not self.settings.day or self.spent < self.settings.day:
+            return 0
         return math.ceil(DAY_S - self._clock() % DAY_S)
 
     def share(self, call: float) -> float:

@@ -62,6 +62,7 @@ STATE = {
     "draining": YES_NO,
     "calls": WHOLE,
     "max_calls": WHOLE,
+    "no_budget_s": WHOLE,
 }
 HEALTH = {"description": "How full it is", "content": _json(_object(STATE, **STATE))}
 EMPTY = {"description": "Done"}

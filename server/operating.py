@@ -41,9 +41,10 @@ class Operating:
         return web.json_response({"status": "ok", **self._state()}, headers=FRESH)
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200 while a new call may come: the models are loaded, there is room, and it is not stopping."""
+        """200 while a new call may come: models loaded, room and budget left, and it is not stopping."""
         state = self._state()
-        ready = state["ready"] and not state["draining"] and state["calls"] < state["max_calls"]
+        room = state["calls"] < state["max_calls"] and not state["no_budget_s"]
+        ready = state["ready"] and not state["draining"] and room
         return web.json_response(
             {"status": "ready" if ready else "not ready", **state},
             status=200 if ready else 503,

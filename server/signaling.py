@@ -161,7 +161,7 @@ class MediaWorker:
 
     def load(self) -> Load:
         calls = len(self._calls) + self._answering
-        return Load(calls, self._config.server.max_calls, self._draining)
+        return Load(calls, self._config.server.max_calls, self._draining, self._budget.spent_for_s)
 
     def carried(self) -> list[Carried]:
         now = time.monotonic()
@@ -231,8 +231,8 @@ class MediaWorker:
         load = self.load()
         if load.draining:
             raise Full("the server is stopping", retry_s)
-        if self._budget.is_spent:
-            raise NoBudget(self._budget.until_midnight_s)
+        if load.no_budget_s:
+            raise NoBudget(load.no_budget_s)
         if load.calls >= load.max_calls and not self._give_up_longest_parked():
             raise Full(f"all {load.max_calls} lines are busy", retry_s)
 

@@ -72,6 +72,7 @@ class Load:
     calls: int
     max_calls: int
     draining: bool
+    no_budget_s: int = 0  # seconds until calls may cost something again; 0: they may now
 
 
 @dataclass(frozen=True, slots=True)

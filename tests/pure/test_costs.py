@@ -192,7 +192,7 @@ def test_what_one_call_spends_ends_the_others_when_the_day_is_spent() -> None:
     dollar(one)
     assert not other.nearly_spent.is_set()
     dollar(one)
-    assert budget.is_spent
+    assert budget.spent_for_s
     assert other.all_spent.is_set()
     assert not over.all_spent.is_set()
 
@@ -201,9 +201,9 @@ def test_a_new_day_begins_at_midnight_utc() -> None:
     clock = Clock("2026-06-01T23:00:00")
     budget = Budget(BudgetSettings(day=1), clock)
     budget.pay(1)
-    assert (budget.is_spent, budget.until_midnight_s) == (True, 3600)
+    assert budget.spent_for_s == 3600
     clock.set("2026-06-02T00:00:01")
-    assert (budget.is_spent, budget.spent) == (False, 0)
+    assert (budget.spent_for_s, budget.spent) == (0, 0)
     budget.pay(0.5)
     assert budget.spent == 0.5
 
@@ -213,7 +213,7 @@ def test_no_budget_is_never_spent() -> None:
     costs = Costs(PRICES, budget)
     costs.open()
     dollar(costs, 1000)
-    assert not budget.is_spent
+    assert not budget.spent_for_s
     assert not costs.nearly_spent.is_set()
 
 
@@ -228,7 +228,7 @@ def test_the_days_sum_outlives_the_process_and_not_the_day(tmp_path: Path) -> No
     assert (tmp_path / "state" / "spent.json").stat().st_mode & 0o777 == 0o600
     clock.now_s += 2
     first.pay(1)
-    assert Budget(settings, clock).is_spent
+    assert Budget(settings, clock).spent_for_s
     clock.set("2026-06-02T00:00:00")
     assert Budget(settings, clock).spent == 0
 

@@ -48,7 +48,7 @@ def results(plug_in: str) -> dict[str, Result]:
     ],
 )
 def test_it_keeps_the_contract(plug_in: str, check: str) -> None:
-    result = results(plug_in)[check]
+    result = results(plug_in).get(check, Result(check, "failed", "it was not tried: it did not start"))
     expected = "not applicable" if check in NOT_APPLICABLE[plug_in] else "ok"
     assert result.outcome == expected, result.why
 

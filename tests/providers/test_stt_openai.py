@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import statistics
 import wave
@@ -119,74 +118,9 @@ async def test_a_newer_pause_replaces_a_request(vendor: OpenAIServer, hosted: Re
     assert first.outcome == "closed_by_client"
 
 
-async def test_closing_half_way_closes_the_request(vendor: OpenAIServer, hosted: Recognizer) -> None:
-    vendor.transcriptions.hang_after = 0
-    reading = asyncio.create_task(heard(hosted, [*sentence(), Pause()]))
-    seen = await vendor.request("transcriptions")
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
-    await seen.ended.wait()
-    assert seen.outcome == "closed_by_client"
-
-
 async def test_too_little_sound_is_not_sent(vendor: OpenAIServer, hosted: Recognizer) -> None:
     assert [each.text for each in await heard(hosted, [*chunks(silence(60)), Pause()])] == [""]
     assert vendor.requests("transcriptions") == []
-
-
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [
-        (401, "auth"),
-        (403, "forbidden"),
-        (404, "forbidden"),
-        (429, "rate_limited"),
-        (500, "bad_response"),
-    ],
-)
-async def test_errors_have_a_code_and_no_key(
-    vendor: OpenAIServer, hosted: Recognizer, status: int, code: str
-) -> None:
-    vendor.transcriptions.status = status
-    with pytest.raises(ProviderError) as raised:
-        await heard(hosted, [*sentence(), Pause()])
-    assert (raised.value.stage, raised.value.code) == ("stt", code)
-    assert KEY not in str(raised.value)
-
-
-@pytest.mark.parametrize("garbage", ["html", "json"])
-@pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-transcribe"])
-async def test_garbage_is_a_bad_response(
-    vendor: OpenAIServer, settings: Settings, garbage: str, model: str
-) -> None:
-    vendor.transcriptions.garbage = garbage  # type: ignore[assignment]
-    own = OpenAISttSettings(base_url=vendor.base_url, model=model)
-    ears = plugin("stt", "openai").create(settings.model_copy(update={"stt": SttSettings(openai=own)}))
-    with pytest.raises(ProviderError) as raised:
-        await heard(ears, [*sentence(), Pause()])
-    await ears.close()
-    assert raised.value.code == "bad_response"
-
-
-async def test_a_cut_stream_is_unreachable(vendor: OpenAIServer, settings: Settings) -> None:
-    vendor.transcriptions.cut_after = 2
-    own = OpenAISttSettings(base_url=vendor.base_url, model="gpt-4o-transcribe")
-    ears = plugin("stt", "openai").create(settings.model_copy(update={"stt": SttSettings(openai=own)}))
-    with pytest.raises(ProviderError) as raised:
-        await heard(ears, [*sentence(), Pause()])
-    await ears.close()
-    assert raised.value.code == "unreachable"
-
-
-async def test_silence_of_the_server_is_a_timeout(vendor: OpenAIServer, settings: Settings) -> None:
-    vendor.transcriptions.hang_after = 0
-    own = OpenAISttSettings(base_url=vendor.base_url, timeout_s=0.2)
-    ears = plugin("stt", "openai").create(settings.model_copy(update={"stt": SttSettings(openai=own)}))
-    with pytest.raises(ProviderError) as raised:
-        await heard(ears, [*sentence(), Pause()])
-    await ears.close()
-    assert raised.value.code == "timeout"
 
 
 async def test_start_names_what_there_is(vendor: OpenAIServer, hosted: Recognizer) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -87,28 +86,6 @@ async def test_a_call_made_before_the_start_waits_for_it() -> None:
     await ears.start()
     assert (await early)[-1].text == SAID
     await ears.close()
-
-
-async def test_a_crash_costs_one_utterance(sphinx: Pocketsphinx) -> None:
-    heard_something = asyncio.Event()
-
-    async def shot() -> AsyncIterator[Piece]:
-        for piece in sentence():
-            yield piece
-        await heard_something.wait()
-        await asyncio.to_thread(kill_all, trunk().children(recursive=True))
-        for piece in sentence():
-            yield piece
-
-    async def listening() -> None:
-        async with aclosing(sphinx.transcribe(shot(), language="en")) as stream:  # type: ignore[type-var]
-            async for _ in stream:
-                heard_something.set()
-
-    with pytest.raises(ProviderError) as raised:
-        await listening()
-    assert raised.value.code == "crashed"
-    assert (await heard(sphinx, sentence()))[-1].text == SAID
 
 
 async def test_is_started_again_when_its_process_dies(sphinx: Pocketsphinx) -> None:

@@ -22,7 +22,7 @@ AUTO = "auto"
 BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" prefers them
     "stt": ("deepgram", "assemblyai", "openai", "faster_whisper", "pocketsphinx"),
     "llm": ("openai", "local", "scripted"),
-    "tts": ("elevenlabs", "openai", "espeak"),
+    "tts": ("elevenlabs", "openai", "piper", "espeak"),
 }
 WORK: Mapping[Stage, str] = {"stt": "transcribe", "llm": "reply", "tts": "speak"}  # what a provider does
 

@@ -1,0 +1,186 @@
+"""Local neural voices: Piper's, one file each, streamed sentence by sentence (`piper_worker`).
+
+Words and mouth are marked from the lengths of the phonemes, which a voice tells if the package onnx is there
+(part of the extra `piper`), else from an estimate of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import accumulate
+
+import numpy as np
+
+from pipeline import modes
+from pipeline.errors import ProviderError
+from pipeline.forking import FRAME
+from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
+from pipeline.settings import Settings
+from pipeline.trunk import Trunk
+from pipeline.tts.ipa import STOPS, begins_of_words, estimated, mnemonic_of
+from pipeline.tts.onset import LOUD, Onset
+from pipeline.tts.piper_voices import PiperVoiceFile, read
+
+NAME = "piper"
+UNSPACED = ("zh", "ja")
+PAUSE_MS = 220  # of silence after a sentence, at least; the voices themselves leave next to none
+PIECE_MS = 200  # of sound in one piece: a sentence comes whole
+
+
+def missing(settings: Settings) -> str | None:
+    own = settings.tts.piper
+    if not own.folder:
+        return "set tts.piper.folder to a folder with voices (.onnx and .onnx.json)"
+    found = read(own.folder)
+    if not found.voices:
+        why = "; ".join(found.unfit) or "no file ends with .onnx"
+        return f"tts.piper.folder = {own.folder!r} has no voice: {why}"
+    if find_spec("piper") is None:
+        return "pip install 'viva[piper]'"
+    if not hasattr(socket, "send_fds"):
+        return "needs a system on which processes hand over sockets (Linux, macOS)"
+    return None
+
+
+def create(settings: Settings) -> Voice:
+    return Piper(settings)
+
+
+class Piper:
+    """See `pipeline.providers.Voice`. `VoiceStyle.voice`: see `piper_voices.Folder.choose`."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings) -> None:
+        self._own = settings.tts.piper
+        self._folder = read(self._own.folder)
+        names = [voice.name for voice in self._folder.voices]
+        self.detail = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}, on this server"
+        limits = str(self._own.threads), str(self._own.in_memory)
+        self._trunk = Trunk("tts", NAME, "pipeline.tts.piper_worker", *limits)
+
+    async def start(self) -> None:
+        """Loads as many voices as are kept. Raises ProviderError for one that cannot be loaded."""
+        await self._trunk.start()
+        for voice in self._folder.voices[: self._own.in_memory]:
+            async for _ in self._ask({"model": str(voice.path)}):
+                pass
+
+    async def close(self) -> None:
+        await self._trunk.close()
+
+    def knows(self, language: str) -> bool:
+        return language in self._folder.languages()
+
+    async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
+        if not self.knows(language):
+            raise ProviderError("tts", NAME, f"has no voice for “{language}”", "unsupported_language")
+        text = re.sub(r"[\0\s\[\]]", " ", text)  # what stands in [[ ]] would be taken for phonemes
+        if not text.strip():
+            return
+        voice, speaker = self._folder.choose(language, modes.voice_of(style, NAME, self._own.voices))
+        request = {"model": str(voice.path), "text": text, "scale": 1 / style.rate, "speaker": speaker}
+        phrase = _Phrase(text, voice, _word_starts(text, language))
+        async for kind, payload in self._ask(request):
+            if kind == b"P":
+                phrase.plan(json.loads(payload))
+            elif kind == b"A":
+                phrase.align(json.loads(payload))
+            else:
+                for speech in phrase.push(np.frombuffer(payload, np.int16)):
+                    yield speech
+
+    async def _ask(self, request: Mapping[str, object]) -> AsyncIterator[tuple[bytes, bytes]]:
+        """The frames that answer it. Raises ProviderError."""
+        reader, writer = await self._trunk.fork()
+        try:
+            writer.write(json.dumps(request).encode() + b"\n")
+            while True:
+                try:
+                    kind, length = FRAME.unpack(await reader.readexactly(FRAME.size))
+                    payload = await reader.readexactly(length)
+                except (asyncio.IncompleteReadError, ConnectionError) as error:
+                    raise self._trunk.crashed("the voice crashed in mid-phrase") from error
+                if kind == b"E":
+                    if failure := json.loads(payload).get("error"):
+                        raise ProviderError("tts", NAME, failure, "crashed")
+                    return
+                yield kind, payload
+        finally:
+            writer.close()
+
+
+def _word_starts(text: str, language: str) -> list[tuple[int, int]]:
+    """Where each word of the text begins and ends; without spaces, each character is one."""
+    pattern = r"\w" if language in UNSPACED else r"\S*\w\S*"
+    return [match.span() for match in re.finditer(pattern, text)]
+
+
+class _Phrase:
+    """Sentences of phonemes and their sound, as pieces with marks."""
+
+    def __init__(self, text: str, voice: PiperVoiceFile, words: Sequence[tuple[int, int]]) -> None:
+        self._text = text
+        self._rate = voice.rate
+        self._words = words
+        self._onset = Onset(voice.rate)
+        self._sentences: list[list[str]] = []
+        self._begins: list[int] = []  # of each word: the number of the phoneme, of all sentences
+        self._spoken = 0  # phonemes of the sentences before
+        self._came = 0  # samples of them
+        self._lengths: list[int] | None = None
+
+    def plan(self, sentences: list[list[str]]) -> None:
+        self._sentences = sentences
+        self._begins = begins_of_words(self._text, self._words, sentences)
+
+    def align(self, lengths: list[int] | None) -> None:
+        self._lengths = lengths
+
+    def push(self, sound: np.ndarray) -> list[Speech]:
+        """A whole sentence: int16 (n,) in, pieces out, the first of them with all its marks."""
+        phonemes = self._sentences.pop(0)
+        lengths = self._lengths or estimated(phonemes, len(sound))
+        ends = [self._came + end for end in accumulate(lengths)]
+        starts = [self._came, *ends[:-1]][1:-1] or [
+            self._came
+        ]  # without the one that begins, the one that ends
+        count = min(len(phonemes), len(starts))
+        words = [
+            VoiceWord(starts[begin - self._spoken], *self._words[number])
+            for number, begin in enumerate(self._begins)
+            if 0 <= begin - self._spoken < count
+        ]
+        shapes = [
+            VoicePhoneme(starts[number], lengths[number + 1], mnemonic)
+            for number, symbol in enumerate(phonemes[:count])
+            if (mnemonic := mnemonic_of(symbol))
+        ]
+        self._spoken += len(phonemes)
+        self._came += len(sound)
+        if not self._sentences:
+            sound = self._with_pause(sound)
+        heard = self._onset.push(sound)
+        cut, size = self._onset.cut, self._rate * PIECE_MS // 1000
+        if not len(heard):
+            return []
+        first = Speech(
+            heard[:size],
+            self._rate,
+            tuple(VoiceWord(max(0, word.at - cut), word.start, word.end) for word in words),
+            tuple(VoicePhoneme(max(0, each.at - cut), each.length, each.mnemonic) for each in shapes),
+        )
+        return [first, *(Speech(heard[at : at + size], self._rate) for at in range(size, len(heard), size))]
+
+    def _with_pause(self, sound: np.ndarray) -> np.ndarray:
+        """With the silence that belongs between this sentence and the next phrase."""
+        if self._text.rstrip("\"'”’») ")[-1:] not in STOPS:
+            return sound
+        loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > LOUD)
+        quiet = len(sound) - (int(loud[-1]) + 1 if len(loud) else 0)
+        return np.concatenate([sound, np.zeros(max(0, self._rate * PAUSE_MS // 1000 - quiet), np.int16)])

@@ -27,7 +27,7 @@ from tests.providers.tiny_piper import HOP, RATE, make
 
 TEXT = "Hello there, my friend. I have 23 cats."
 STYLE = VoiceStyle()
-SLOW = 20_000  # rounds: about 50 s on one core
+SLOW = 200_000  # rounds: some minutes on one core
 
 
 def settings(folder: Path, **own: object) -> Settings:

@@ -36,7 +36,7 @@ class Links:
         self.all = [Link(name, provider, settings) for name, provider in named]
         self.closing: set[asyncio.Task[None]] = set()  # streams that lost, until they have ended
         self.least_late_s: float = getattr(settings, f"{stage}_late_ms") / 1000
-        self._settings = settings
+        self.untried_late_s = settings.untried_late_ms / 1000
         self._loading: list[asyncio.Task[None]] = []
 
     @property
@@ -111,4 +111,4 @@ class Links:
 
     def late_after_s(self, link: Link) -> float:
         """Without a result it is so late that the next one joins in."""
-        return link.pace.late_after_s(self.least_late_s, self._settings.untried_late_ms / 1000)
+        return link.pace.late_after_s(self.least_late_s, self.untried_late_s)

@@ -104,6 +104,11 @@ class _Reply(Relay[Piece]):
     def owed_since_s(self, asked_s: float) -> float | None:
         return asked_s if self.hurries else None
 
+    def late_after_s(self, late: Link, following: Link) -> float:
+        """One that goes on from nothing would win every race and change the subject: it waits much longer."""
+        after_s = super().late_after_s(late, following)
+        return after_s if _continues(following) else max(after_s, self._links.untried_late_s)
+
 
 def _continues(link: Link) -> bool:
     return getattr(link.provider, "continues", True)

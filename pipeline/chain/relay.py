@@ -116,6 +116,10 @@ class Relay(Generic[Result]):
         """Since when a result is; None: none is. `asked_s`: since when the next piece is waited for."""
         return asked_s
 
+    def late_after_s(self, late: Link, following: Link) -> float:
+        """Without a result, it is so late that the one behind it joins in."""
+        return self._links.late_after_s(late)
+
     def decides(self, piece: Result) -> bool:
         """Whether it is a result, which wins a race. Others wait until theirs does."""
         return True
@@ -145,7 +149,7 @@ class Relay(Generic[Result]):
         if since_s is None or not self._waiting:
             return None
         newest = self._running[-1]
-        return max(since_s, newest.begun_s) + self._links.late_after_s(newest.link)
+        return max(since_s, newest.begun_s) + self.late_after_s(newest.link, self._waiting[0])
 
     def _next(self) -> None:
         """Starts the next link, if there is one."""

@@ -87,6 +87,20 @@ def test_a_slow_mind_is_waited_for_once_that_is_known_to_be_usual() -> None:
     assert not call.of(ev.FellOver)
 
 
+class Reciting(Mind):
+    """Cannot go on from another's words."""
+
+    continues = False
+
+
+@pytest.mark.parametrize(("delay_ms", "joined"), [(1000, False), (9000, True)])
+def test_one_that_cannot_go_on_is_no_help_for_one_that_is_only_slow(delay_ms: int, joined: bool) -> None:
+    slow = WildMind([Way(ANSWER), Way(ANSWER, delay_ms=delay_ms)])
+    call = talk(llm=mind(slow, Reciting(["What is a cache?"]), settings=ChainSettings()), count=2)
+    assert call.texts()[-1] == ("assistant", "What is a cache?" if joined else ANSWER)
+    assert fell_over(call) == ([("first", "second", "slow")] if joined else [])
+
+
 class Calling(Mind):
     """Calls two functions; breaks in the middle of the second call."""
 
@@ -122,12 +136,6 @@ def test_where_only_half_a_call_was_made_the_next_mind_answers() -> None:
 
     call = talk(llm=mind(HalfCalling([]), Mind([ANSWER])), tools=TOOLS)
     assert call.texts() == [("user", QUESTION), ("assistant", ANSWER)]
-
-
-class Reciting(Mind):
-    """Cannot go on from another's words."""
-
-    continues = False
 
 
 def test_a_mind_that_cannot_go_on_says_its_own_after_a_word_of_excuse() -> None:

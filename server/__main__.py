@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             logging.getLogger().setLevel(logging.ERROR)  # it has failures by the dozen, all of them wanted
             from server.contract import contract
 
-            return asyncio.run(contract(config, given.contract, given.vendor))
+            return asyncio.run(contract(config.pipeline, given.contract, given.vendor))
         from server.access.auth import refuse_open_door
 
         refuse_open_door(config)
@@ -117,6 +117,7 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     from server.access.guard import Guard
     from server.access.listening import Listening
     from server.app import application
+    from server.costs import budget_line
     from server.engines import STAGES, WORDS, Engines
     from server.signaling import MediaWorker
 
@@ -132,6 +133,9 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
             print(f"  {WORDS[stage]:6} {engines.stages[stage].chosen}")
         if door := _door(config):
             print(f"  door   {door}")
+        links = [link.provider for stage in STAGES for link in engines.stages[stage].chosen.each]
+        if budget := budget_line(config.prices, config.budget, links):
+            print(f"  budget {budget}")
         sys.stdout.flush()
         stop = _signals()
         if listening.certificate is not None:

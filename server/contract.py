@@ -15,17 +15,17 @@ from pipeline.contract.checks import STAGES
 from pipeline.contract.suite import examine
 from pipeline.contract.vendor import Vendor
 from pipeline.errors import ConfigError
-from server.config import Config
+from pipeline.settings import Settings
 
 
-async def contract(config: Config, which: str, vendor: str | None) -> int:
+async def contract(settings: Settings, which: str, vendor: str | None) -> int:
     """0: it keeps the contract; 1: it does not, and lines say where. Raises ConfigError.
 
     Args:
         which: "stt:name" as in the configuration, or "stt:package.module" of one that is not announced yet.
         vendor: "package.module:Factory" that makes a `pipeline.contract.vendor.Vendor`.
     """
-    examined = subject(config, which, vendor)
+    examined = subject(settings, which, vendor)
     if vendor is None:
         print("without --vendor: what a vendor may do to it is not tried", flush=True)
     outcomes: Counter[str] = Counter()
@@ -37,7 +37,7 @@ async def contract(config: Config, which: str, vendor: str | None) -> int:
     return 1 if outcomes["failed"] else 0
 
 
-def subject(config: Config, which: str, vendor: str | None) -> Subject:
+def subject(settings: Settings, which: str, vendor: str | None) -> Subject:
     """What is to be examined. Raises ConfigError."""
     stage, _, name = which.partition(":")
     for known in STAGES:
@@ -47,8 +47,8 @@ def subject(config: Config, which: str, vendor: str | None) -> Subject:
         raise ConfigError(f"--contract {which}: write stt:, llm: or tts: and a plug-in's name")
     make: Callable[[], Vendor] | None = _found("--vendor", vendor) if vendor else None
     if "." in name:
-        return Subject(known, _found("--contract", name), config.pipeline, make)
-    return Subject(known, plugin(known, name), config.pipeline, make, name)
+        return Subject(known, _found("--contract", name), settings, make)
+    return Subject(known, plugin(known, name), settings, make, name)
 
 
 def _found(option: str, path: str) -> Any:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -18,6 +19,7 @@ from pipeline.choice import BUILT_IN
 from server import __version__
 from tests.environment import bare
 from tests.real.served import Caller, Served
+from tests.vendors.openai_server import OpenAIServer
 
 pytestmark = pytest.mark.real
 
@@ -90,6 +92,14 @@ async def running(
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+def looking_at(found: OpenAIServer) -> dict[str, str]:
+    """Settings with which that server of this machine is found."""
+    return {
+        "VIVA_LLM__LOCAL__PORTS": f"[{urlsplit(found.base_url).port}]",
+        "VIVA_LLM__LOCAL__WITHIN_MS": "5000",
+    }
 
 
 async def test_version(tmp_path: Path) -> None:
@@ -173,9 +183,11 @@ async def test_it_starts_anywhere_prints_who_answers_and_ends_well_on_sigterm(tm
 
 async def test_a_secret_of_the_env_file_is_used_and_printed_nowhere(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-very-secret\nVIVA_STT__PROVIDER=pocketsphinx\n")
-    async with running(tmp_path) as (_, lines, url):
+    async with OpenAIServer() as found, running(tmp_path, **looking_at(found)) as (_, lines, url):
         assert "pocketsphinx" in lines[1]
         assert lines[2].split()[1] == "openai:"
+        assert "then local: gpt-4o-mini on a server at 127.0.0.1:" in lines[2]
+        assert "then scripted: " in lines[2]
         async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/viva/about") as response:
             assert "very-secret" not in await response.text()
         assert "very-secret" not in "".join(lines)

@@ -20,7 +20,10 @@ Unit = Literal["input_tokens", "cached_tokens", "output_tokens", "seconds", "cha
 @dataclass(frozen=True, slots=True)
 class Spent:
     """Something that a vendor counts, or an estimate of it where a request was broken off before its count
-    came. Cached tokens are not among the input tokens here."""
+    came. Cached tokens are not among the input tokens here.
+
+    A provider that is charged for has one with an amount of 0 as its `charges`, by which it is known before
+    whether there is a price for it."""
 
     stage: Stage
     provider: str  # the plug-in's name

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from pipeline.errors import ProviderError, Stage
@@ -51,6 +52,8 @@ class Account:
         self.hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
         self.where = "OpenAI" if self.hosted else base_url
         self._host = "" if self.hosted else urlsplit(base_url).hostname or base_url
+        unit: Unit = "output_tokens" if stage == "llm" else "seconds"
+        self.charges = Spent(stage, name, self.model, unit, 0.0, self._host)
         self._stage: Stage = stage
         self._name = name
         self._kinds = kinds
@@ -124,7 +127,7 @@ class Account:
         finally:
             for unit, amount in ({} if refused else costs()).items():
                 if amount:
-                    tell(Spent(self._stage, self._name, self.model, unit, amount, self._host))
+                    tell(replace(self.charges, unit=unit, amount=amount))
 
     def bad_response(self, what: str) -> ProviderError:
         return self._error("bad_response", f"{self.where} answered with {what}")

@@ -25,6 +25,7 @@ from pipeline.settings import Settings
 from pipeline.silero import SileroModel
 from pipeline.toolbox import Toolbox
 from server.config import Config
+from server.costs import budget_line
 from server.engines import STAGES, WORDS
 
 SENTENCE = "Tell me about your work as an engineer."
@@ -57,6 +58,9 @@ async def check(config: Config) -> int:
         await asyncio.to_thread(SileroModel)
         await trial.load()
         _tools(toolbox, chosen)
+        links = [link.provider for one in chosen for link in one.each]
+        if budget := budget_line(config.prices, config.budget, links):
+            print(f"budget: {budget}", flush=True)
         await trial.turn()
     except Failed as error:
         trial.failed.append(str(error))

@@ -148,6 +148,15 @@ class Costs:
             log.info("costs %s", json.dumps(costs), extra={"costs": costs})
 
 
+def budget_line(prices: PriceSettings, budget: BudgetSettings, providers: Iterable[Any]) -> str:
+    """For whoever starts it: what calls may cost, and what of that cannot be counted. "": no limit."""
+    limits = ((budget.call, "a call"), (budget.day, "a day"))
+    told = ", ".join(f"{money:g} {prices.currency} {each}" for money, each in limits if money)
+    if told and (names := prices.not_priced(providers)):
+        told += f"; not counted, as it has no price in [prices.models]: {', '.join(names)}"
+    return told
+
+
 def _add(amounts: Amounts, spent: Spent) -> None:
     amounts[replace(spent, amount=0.0, response_id="")] += spent.amount  # type: ignore[assignment]
 

@@ -7,9 +7,9 @@ free allowance, no discount.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -66,6 +66,11 @@ class PriceSettings(Section):
         if rates:
             return spent.amount * _rate(rates, spent.unit)
         return 0.0 if spent.host and is_own(spent.host) else None
+
+    def not_priced(self, providers: Iterable[Any]) -> list[str]:
+        """Those of them that are charged for, and have no price: their names here."""
+        charges = (getattr(provider, "charges", None) for provider in providers)
+        return sorted({name_of(one) for one in charges if one is not None and self.cost(one) is None})
 
     def rates(self, name: str) -> Rates | None:
         """Of "provider/model"; None: none are known."""

@@ -79,6 +79,7 @@ class OpenAIMind:
             "llm", settings, settings.llm.openai, ("",), SPEECHLESS, name=name
         )
         self._more = more or {}
+        self.charges = self._account.charges
         self.detail = f"{self._account.model} at {self._account.where}"
         self._refused: set[str] = set()  # parameters that this server does not know
 

@@ -22,6 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.errors import ProviderError
+from pipeline.notices import Spent
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
@@ -102,6 +103,7 @@ class AssemblyAI:
         model = own.model or "universal-streaming"
         self._ears = live.Ears(self._lines, NAME, model, self.knows, own.timeout_s, self._vendor.silent)
         self._sdk: Any = None
+        self.charges = Spent("stt", NAME, model, "seconds", 0.0)
         self.detail = f"{model} at {self._vendor.where}"
 
     async def start(self) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.errors import ProviderError
+from pipeline.notices import Spent
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
@@ -68,6 +69,7 @@ class Deepgram:
         self._lines = live.Lines(self._connect, own.keep_s)
         self._ears = live.Ears(self._lines, NAME, own.model, self.knows, own.timeout_s, self._vendor.silent)
         self._sdk: Any = None
+        self.charges = Spent("stt", NAME, own.model, "seconds", 0.0)
         self.detail = f"{own.model} at {self._vendor.where}"
 
     async def start(self) -> None:

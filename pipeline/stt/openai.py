@@ -51,6 +51,7 @@ class OpenAIRecognizer:
         self._account = openai_account.Account(
             "stt", settings, settings.stt.openai, ("whisper", "transcribe")
         )
+        self.charges = self._account.charges
         self.detail = f"{self._account.model} at {self._account.where}"
 
     async def start(self) -> None:

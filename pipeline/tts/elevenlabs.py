@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, get_args
@@ -89,12 +90,13 @@ class ElevenLabs:
         address = urlsplit(self._own.base_url)
         hosted = (address.hostname or "").endswith("elevenlabs.io")
         where = "ElevenLabs" if hosted else self._own.base_url
-        self._host = "" if hosted else address.hostname or self._own.base_url
+        host = "" if hosted else address.hostname or self._own.base_url
         scheme = {"https": "wss", "http": "ws"}.get(address.scheme, address.scheme)
         self._url = urlunsplit((scheme, address.netloc, address.path.rstrip("/"), "", ""))
         self._vendor = Vendor(
             "tts", NAME, where, self._key, "ELEVENLABS_API_KEY", self._own.timeout_s, {1008: "bad_response"}
         )
+        self.charges = Spent("tts", NAME, self.model, "characters", 0.0, host)
         self.detail = f"{self.model} at {where}"
         self._languages = {"en"} if self.model in ENGLISH_ONLY else set(get_args(Language))
         self._waiting: dict[Key, asyncio.Task[ClientConnection]] = {}  # for a phrase, the newest last
@@ -172,7 +174,7 @@ class ElevenLabs:
             raise self._vendor.translated(error) from None
         finally:
             if not refused:  # what is broken off costs what the whole would
-                tell(Spent("tts", NAME, self.model, "characters", len(text), self._host))
+                tell(replace(self.charges, amount=len(text)))
             self._chore(socket.close())  # the next phrase does not wait until the vendor agrees
 
     def _messages(self, text: str, style: VoiceStyle) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class OpenAIVoice:
         self._own = settings.tts.openai
         self._account = openai_account.Account("tts", settings, self._own, ("tts",))
         self.model = self._account.model
+        self.charges = self._account.charges
         self.detail = f"{self.model} at {self._account.where}"
 
     async def start(self) -> None:

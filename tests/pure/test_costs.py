@@ -14,7 +14,7 @@ from pipeline.notices import Spent, Unit
 from pipeline.settings import CallSettings
 from server.budget import Budget, BudgetSettings
 from server.config import load
-from server.costs import Costs
+from server.costs import Costs, budget_line
 from server.prices import PriceSettings, is_own
 
 PRICES = PriceSettings.model_validate(
@@ -206,6 +206,25 @@ def test_a_new_day_begins_at_midnight_utc() -> None:
     assert (budget.spent_for_s, budget.spent) == (0, 0)
     budget.pay(0.5)
     assert budget.spent == 0.5
+
+
+class Asked:
+    """A provider that is charged for, or that nobody charges for."""
+
+    def __init__(self, charges: Spent | None = None) -> None:
+        if charges is not None:
+            self.charges = charges
+
+
+def test_whoever_starts_it_is_told_what_the_budget_cannot_count() -> None:
+    here, priced = Asked(), Asked(spent("seconds", 0, "whisper-1"))
+    unknown, own = Asked(spent("seconds", 0, "gpt-9")), Asked(spent("seconds", 0, "llama", host="127.0.0.1"))
+    budget = BudgetSettings(call=0.5, day=20)
+    line = budget_line(PRICES, budget, [here, priced, own])
+    assert line == "0.5 EUR a call, 20 EUR a day"
+    line = budget_line(PRICES, budget, [priced, unknown])
+    assert line.endswith("; not counted, as it has no price in [prices.models]: openai/gpt-9")
+    assert budget_line(PRICES, BudgetSettings(), [unknown]) == ""
 
 
 def test_no_budget_is_never_spent() -> None:

@@ -1,4 +1,4 @@
-"""What a conversation costs, answers that nobody heard included: on virtual time, with a mind that charges."""
+"""What a conversation costs, answers that nobody heard included: on virtual time, and a mind that charges."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import connect, delays, ears, floor, media, talk, whisper
+from bench import chain, connect, delays, ears, floor, media, talk, whisper
 from bench.table import rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -67,6 +67,7 @@ PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "media": _media,
     "ears": _ears,
     "whisper": whisper.run,
+    "chain": chain.run,
     "floor": _floor,
 }
 

@@ -207,6 +207,19 @@ def _whisper(of: Figures) -> Iterator[Row]:
         )
 
 
+def _chain(of: Figures) -> Iterator[Row]:
+    stages = {"stt": "recogniser", "llm": "model", "tts": "voice"}
+    for death, what in (("cut", "breaks the connection"), ("hang", "falls silent")):
+        own = {name: of[f"{stage} {death}"] for stage, name in stages.items()}
+        costs = (f"{name} {max(row['gap_ms'], row['later_ms'])} ms" for name, row in own.items())
+        lost = [name for name, row in own.items() if not row["whole"]]
+        yield (
+            f"a vendor {what} in mid-call: silence until the next provider is heard",
+            ", ".join(costs) + (f"; words were lost: {', '.join(lost)}" if lost else ""),
+            "≤ 1 s",
+        )
+
+
 PARTS = {
     "talk": _talk,
     "embedded": _embedded,
@@ -217,4 +230,5 @@ PARTS = {
     "media": _media,
     "ears": _ears,
     "whisper": _whisper,
+    "chain": _chain,
 }

@@ -88,12 +88,11 @@ class ScriptedMind:
 
 
 def _last_and_heard(messages: Sequence[Message], language: str) -> tuple[Message | None, str]:
-    """The last reply that has a note, and what the person said since, without the tag of an interruption."""
-    place = next(
-        (n for n in range(len(messages) - 1, -1, -1) if messages[n].role == "assistant" and messages[n].note),
-        None,
-    )
-    since = messages[place + 1 :] if place is not None else messages
+    """The last reply that has a note, and what the person said since, without the tag of an interruption.
+    Where none has one: since the last reply."""
+    replies = [place for place, message in enumerate(messages) if message.role == "assistant"]
+    place = next((place for place in reversed(replies) if messages[place].note), None)
+    since = messages[max(replies[-1:] if place is None else [place], default=-1) + 1 :]
     said = [message.text.removeprefix(INTERRUPTED).strip() for message in since if message.role == "user"]
     # A session may have granted "let me think" by itself: it is no part of the answer that follows.
     spoken = [text for text in said[:-1] if cue(text, language) != "wait"] + said[-1:]

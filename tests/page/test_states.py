@@ -51,6 +51,18 @@ def fold(blank: Page) -> Any:
     return run
 
 
+def test_a_change_of_providers_is_a_small_note(fold: Any) -> None:
+    change = {
+        "type": "viva.provider",
+        "stage": "tts",
+        "from": "openai",
+        "to": "espeak",
+        "why": "no connection",
+    }
+    note = fold([floor("answering"), change])["note"]
+    assert note == {"kind": "provider", "text": "The voice changed from openai to espeak: no connection."}
+
+
 @pytest.mark.parametrize("state", SCENES)
 def test_every_scene_leads_to_its_state(fold: Any, state: str) -> None:
     assert fold(SCENES[state])["state"] == state

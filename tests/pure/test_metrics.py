@@ -77,6 +77,11 @@ def test_speech_tokens_and_failures_are_counted_by_where_they_belong(metrics: Me
     assert b"Ann" not in metrics.text()
 
 
+def test_a_provider_that_gave_way_is_counted_with_the_one_that_took_over(metrics: Metrics) -> None:
+    metrics.observe(ev.FellOver("tts", "elevenlabs", "espeak", "timeout", "said nothing for 5 s"))
+    assert figures(metrics)["viva_provider_changes_total{from=elevenlabs,stage=tts,to=espeak}"] == 1
+
+
 def test_calls_are_counted_as_they_come_and_go(metrics: Metrics) -> None:
     metrics.placed("webrtc")
     metrics.load(1, 8)

@@ -233,3 +233,18 @@ def test_trouble_is_an_error_for_stock_clients_and_a_line_for_the_page(client: C
     client.update(viva={})
     (event,) = client.tell(ev.Trouble("llm", "timeout", "the model is slow"))
     assert (event["type"], event["stage"], event["message"]) == ("viva.trouble", "llm", "the model is slow")
+
+
+def test_a_change_of_providers_is_told_to_the_page_and_to_no_stock_client(client: Client) -> None:
+    change = ev.FellOver("tts", "elevenlabs", "espeak", "unreachable", "no connection to ElevenLabs")
+    assert client.tell(change) == []
+    client.update(viva={})
+    (event,) = client.tell(change)
+    told = {key: event[key] for key in ("type", "stage", "from", "to", "why")}
+    assert told == {
+        "type": "viva.provider",
+        "stage": "tts",
+        "from": "elevenlabs",
+        "to": "espeak",
+        "why": "no connection to ElevenLabs",
+    }

@@ -410,3 +410,39 @@ async def test_note_stays_small_in_a_long_interview():
     for name in list(ANSWERS) * 3:
         await talk.say(ANSWERS[name]["strong"])
     assert len(json.dumps(talk.note)) < 8000
+
+
+# ------------------------------------------------------------------ after another mind
+
+
+def elsewhere(talk: Talk, said: str, **note: Any) -> None:
+    """A turn that another mind answered; a chain notes that it did."""
+    talk.messages += [Message("user", "i think so"), Message("assistant", said, note or None)]
+
+
+async def test_an_interview_that_another_mind_began_is_not_begun_again():
+    talk = Talk()
+    elsewhere(talk, "Hello, I am Alex. Why do you want this job?")
+    reply = await talk.say("because i like databases")
+    assert "I'm Alex" not in reply
+    assert reply.endswith(talk.note["ask"])
+    assert talk.note["ask"] != "Why do you want this job?"
+
+
+async def test_an_answer_to_another_minds_question_is_not_judged():
+    talk = Talk(topic="databases")
+    await talk.begin()
+    asked = talk.note["ask"]
+    elsewhere(talk, "And what do you know about whales?", **{**talk.note, "mind": "openai"})
+    theta = talk.note["theta"]
+    reply = await talk.say("they are mammals and live in the sea")
+    assert "whale" not in reply
+    assert talk.note["theta"] == theta
+    assert talk.note["ask"] != asked
+
+
+async def test_whoever_wants_to_stop_is_asked_whether_they_do_after_another_mind_too():
+    talk = Talk()
+    elsewhere(talk, "Why do you want this job?")
+    await talk.say("let's stop here")
+    assert talk.note["stop_asked"]

@@ -201,3 +201,20 @@ async def test_changing_the_mode_greets_anew():
     talk = await begun("en", "chat")
     talk.options = ReplyOptions("en", "interview", persona_name="Alex")
     assert "Please tell me about yourself." in await talk.say("let us do an interview")
+
+
+@pytest.mark.parametrize("mode", ["language", "chat"])
+async def test_a_talk_that_another_mind_began_goes_on_without_a_greeting(mode):
+    talk = Talk("en", mode)
+    talk.messages = [Message("assistant", "Hello, I am Mei. How was your day?")]
+    reply = await talk.say("it was long and i worked a lot")
+    assert "Mei" not in reply
+    assert reply.endswith(talk.note["ask"])
+
+
+async def test_a_question_of_another_mind_is_not_asked_once_more():
+    talk = await begun("en")
+    ask = talk.note["ask"]
+    talk.messages += [Message("user", "well"), Message("assistant", "Oh!", {**talk.note, "mind": "openai"})]
+    await talk.say("it was long and i worked a lot")
+    assert talk.note["ask"] != ask

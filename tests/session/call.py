@@ -214,10 +214,11 @@ class Call:
         return self
 
     def run(self, length_ms: int) -> Call:
-        virtual.run(self._run(length_ms))
+        virtual.run(self.play(length_ms))
         return self
 
-    async def _run(self, length_ms: int) -> None:
+    async def play(self, length_ms: int) -> None:
+        """On the clock of the loop that runs."""
         microphone = np.zeros(ms(length_ms), np.int16)
         for sound in self.sounds:
             start = ms(sound.at_ms)

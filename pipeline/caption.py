@@ -51,7 +51,15 @@ class Caption:
 def word_starts(display: str, language: str) -> list[int]:
     """Where its words begin, or its letters where words have no spaces between them."""
     if language in ("zh", "ja"):
-        return [0, *(i for i, letter in enumerate(display) if i and letter.isalnum())]
+        return [
+            i for i, letter in enumerate(display) if i == 0 or (letter.isalnum() and not _goes_on(display, i))
+        ]
     return [
         i for i, letter in enumerate(display) if not letter.isspace() and (i == 0 or display[i - 1].isspace())
     ]
+
+
+def _goes_on(display: str, place: int) -> bool:
+    """Whether a letter belongs to a Latin word or a number that has begun before it: API, 1250."""
+    both = display[place - 1 : place + 1]
+    return both.isascii() and both.isalnum()

@@ -353,4 +353,5 @@ async def _begin(stream: MindStream) -> Thought | None:
 
 
 def _inside(word: VoiceWord) -> int:
-    return min(word.start, max(word.start, word.end - 1))
+    """Its last letter: a voice may speak several words as one, and Japanese ones go with their endings."""
+    return max(word.start, word.end - 1)

@@ -51,5 +51,6 @@ export function drawerFor(m, name) {
 export function smallFor(m) {
   if (m.link !== 'up' && m.link !== 'connecting') return null;
   if (m.soundBlocked) return { kind: 'small', id: 'sound', text: 'The browser waits for a click before it plays sound.', actions: [['primary', 'Click to hear', 'unblock']] };
-  return m.note ? { kind: 'small', id: m.note.kind, text: m.note.text, actions: [['quiet', 'Close', 'close-note']] } : null;
+  const type = m.note?.kind === 'deaf' ? [['plain', 'Type', 'type-instead']] : [];
+  return m.note ? { kind: 'small', id: m.note.kind, text: m.note.text, actions: [...type, ['quiet', 'Close', 'close-note']] } : null;
 }

@@ -52,7 +52,7 @@ export class StartPage {
     const mode = by(about.modes, settings.get('mode')) ?? by(about.modes, defaults.mode) ?? about.modes[0];
     const persona = by(about.personas, settings.get('persona')) ?? by(about.personas, settings.get('mode') ? '' : defaults.persona) ?? by(about.personas, mode.persona) ?? about.personas[0];
     const language = by(about.languages, settings.get('language')) ?? by(about.languages, this.#browserLanguage()) ?? about.languages[0];
-    const topic = mode.id === 'interview' ? by(about.topics, settings.get('topic')) ?? by(about.topics, defaults.topic) ?? about.topics[0] ?? null : null;
+    const topic = mode.id === 'interview' && !this.#general(mode, language) ? by(about.topics, settings.get('topic')) ?? by(about.topics, defaults.topic) ?? about.topics[0] ?? null : null;
     return { mode, persona, language, topic };
   }
 
@@ -112,6 +112,12 @@ export class StartPage {
     return label;
   }
 
+  /** The question bank of the mind that is no language model is English. */
+  #general(mode, language) {
+    const { name, chain } = this.about.providers.find(({ stage }) => stage === 'llm') ?? {};
+    return mode.id === 'interview' && language.code !== 'en' && name === 'scripted' && !chain?.length;
+  }
+
   /** Puts the choices on the page. */
   refresh() {
     if (!this.about) return;
@@ -122,12 +128,16 @@ export class StartPage {
     $('language').value = language.code;
     $('topic-pick').hidden = topic === null;
     if (topic) $('topic').value = topic.id;
+    const general = this.#general(mode, language);
     const missing = [
       language.ears ? '' : `Nothing on this server understands spoken ${language.name} yet: you will hear ${persona.name} and type your answers.`,
       language.voice ? '' : `No voice on this server speaks ${language.name} yet: you will read the answers.`,
-    ].filter(Boolean).join(' ');
+      general ? `In ${language.name} the scripted interviewer asks six general questions and does not judge the answers: its question bank is English.` : '',
+    ].filter(Boolean).join(' '), add = language.add ?? [];
     $('language-note').hidden = !missing;
-    $('language-note').textContent = missing;
+    $('language-note').querySelector('p').textContent = missing;
+    $('language-note').querySelector('details').hidden = !add.length;
+    $('language-note').querySelector('ul').replaceChildren(...add.map((line) => make('li', '', line)));
     this.#button();
   }
 

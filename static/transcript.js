@@ -1,6 +1,6 @@
 // The panel with the conversation: one line a turn, kept in step with the list in the model.
 
-import { asWritten } from './turns.js';
+import { asWritten, directionOf } from './turns.js';
 
 export class Transcript {
   constructor({ log, list, empty }) { Object.assign(this, { log, list, empty, lines: new Map(), last: null }); }
@@ -33,7 +33,7 @@ export class Transcript {
 
   #write(line, turn) {
     line.turn = turn;
-    writeTurn(line.element, turn, this.code);
+    writeTurn(line.element, turn, this);
   }
 }
 
@@ -49,19 +49,20 @@ export function turnElement(turn, name, { code, direction }) {
     const who = document.createElement('b');
     who.textContent = turn.who === 'you' ? 'You' : name;
     element.append(who);
-    Object.assign(words, { lang: code, dir: direction });
+    words.lang = code;
   }
   words.append(said, tail);
   element.append(words);
-  writeTurn(element, turn, code);
+  writeTurn(element, turn, { code, direction });
   return element;
 }
 
 /** The words of a turn and what of them may still change, as they are shown. */
 export const wordsOf = ({ who, text, tail = '' }, code) => (who === 'you' ? [asWritten(text, code), asWritten(tail, code, !text)] : [text, tail]);
 
-function writeTurn(element, turn, code) {
+function writeTurn(element, turn, { code, direction }) {
   const [said, tail] = wordsOf(turn, code);
+  if (turn.who !== 'note') element.dir = directionOf(said + tail, direction);
   element.querySelector('.said').textContent = said;
   element.querySelector('.tail').textContent = tail;
   mark(element, turn);

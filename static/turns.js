@@ -48,6 +48,15 @@ export function asWritten(text, language, begins = true) {
   return begins ? written.replace(/^\s*\p{L}/u, (first) => first.toUpperCase()) : written;
 }
 
+/**
+ * Which way a text runs: as most of its letters do, for an Arabic answer may begin with "API".
+ * @param {string} text  @param {string} usual  of a text without letters: 'ltr' or 'rtl'
+ */
+export function directionOf(text, usual) {
+  const all = text.match(/\p{L}/gu)?.length ?? 0, leftwards = text.match(/(?=\p{L})[\p{Script=Arabic}\p{Script=Hebrew}]/gu)?.length ?? 0;
+  return all ? 2 * leftwards > all ? 'rtl' : 'ltr' : usual;
+}
+
 /** Words in `text`, in any script. */
 export function countWords(text, language = 'en') {
   let words = 0;

@@ -28,7 +28,8 @@ def mode(mode_id: str, title: str, summary: str, persona: str) -> Event:
 
 def language(code: str, name: str, own: str, *, direction: str = "ltr", ears: bool = False) -> Event:
     words = {"code": code, "name": name, "own": own, "direction": direction}
-    return {**words, "ears": ears, "voice": True}
+    add = [] if ears else ["faster_whisper: set stt.faster_whisper.model", "openai: set OPENAI_API_KEY"]
+    return {**words, "ears": ears, "voice": True, "add": add}
 
 
 ABOUT: dict[str, Any] = {

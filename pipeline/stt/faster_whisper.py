@@ -14,7 +14,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -176,14 +175,12 @@ class _Decoder:
         self._detect = detect and whisper.multilingual
 
     async def decode(self, part: Part, said: Callable[[str], None]) -> Heard:
+        detect = self._detect and len(part.samples) >= TELLING_S * MIC_RATE
         try:
-            if self._detect and len(part.samples) >= TELLING_S * MIC_RATE:
-                self._language = (await self._do(part, detect=True)).language
-                self._detect = False
-            return replace(await self._do(part), language=self._language)
+            row = self._whisper.row(part.samples, self._language, self._hints, part.before, detect=detect)
+            heard = await self._batcher.do(row, row.goes_with, owed=part.owed)
         except Exception as error:
             raise ProviderError("stt", NAME, f"the model failed: {error}", "bad_response") from error
-
-    async def _do(self, part: Part, *, detect: bool = False) -> Heard:
-        row = self._whisper.row(part.samples, self._language, self._hints, part.before, detect=detect)
-        return await self._batcher.do(row, row.goes_with, owed=part.owed)
+        if detect:
+            self._language, self._detect = heard.language, False
+        return heard

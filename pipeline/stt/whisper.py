@@ -43,7 +43,7 @@ class Row:
     samples: np.ndarray  # int16, shape (n,), mono, MIC_RATE
     language: str  # ISO 639-1
     prompt: tuple[int, ...] = ()  # tokens
-    detect: bool = False  # only which language it is: nothing is transcribed
+    detect: bool = False  # it may be another language, and is heard in that, where the model is sure
 
     @property
     def goes_with(self) -> Hashable:
@@ -80,13 +80,11 @@ class Whisper:
 
     def row(self, samples: np.ndarray, language: str, hints: str, before: str, *, detect: bool) -> Row:
         """With a prompt of the hints, and of what was said before the newest that fits."""
-        if detect:
-            return Row(samples[: WINDOW_S * MIC_RATE], language, detect=True)
         tokenizer = self._tokenizer(language)
         named = tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2] if hints else []
         said = tokenizer.encode(f" {before.strip()}") if before else []
         whole = min(PROMPT_TOKENS, len(named) + len(said)) // STEP_TOKENS * STEP_TOKENS
-        return Row(samples, language, (*named, *said[len(said) - max(0, whole - len(named)) :]))
+        return Row(samples, language, (*named, *said[len(said) - max(0, whole - len(named)) :]), detect)
 
     def run(self, rows: Sequence[Row]) -> list[Heard]:
         """What was said in each. They go with each other."""
@@ -98,7 +96,14 @@ class Whisper:
         frames = (self._window_s if short else WINDOW_S) * FRAMES_PER_S
         encoded = self._model.encode(np.stack([pad_or_trim(each, frames) for each in features]))
         if rows[0].detect:
-            return [Heard("", language=each) for each in self._detected(rows, encoded)]
+            spoken = self._spoken(
+                rows, [index for index, (_, at, _) in enumerate(pieces) if at == 0], encoded
+            )
+            if any(row.language != language for row, language in zip(rows, spoken, strict=True)):
+                return [
+                    self.run([Row(row.samples, language, row.prompt)])[0]
+                    for row, language in zip(rows, spoken, strict=True)
+                ]
         language = rows[0].language
         tokenizer = self._tokenizer(language)
         prompts = [list(rows[number].prompt) for number, _, _ in pieces]
@@ -127,13 +132,18 @@ class Whisper:
             found = without_circles(_words(alignment, at, len(piece)), language)
             if not goes_in_circles("".join(word.text for word in found)):
                 words[number] += found
-        return [Heard("".join(word.text for word in each), tuple(each)) for each in words]
+        return [Heard("".join(word.text for word in each), tuple(each), language) for each in words]
 
-    def _detected(self, rows: Sequence[Row], encoded: Any) -> list[str]:
-        """The language expected, unless the model is sure of another."""
+    def _spoken(self, rows: Sequence[Row], beginnings: Sequence[int], encoded: Any) -> list[str]:
+        """The language expected of each, unless the model is sure of another.
+
+        Args:
+            beginnings: which of what was encoded is the first piece of a row.
+        """
+        guesses = self._model.model.detect_language(encoded)
         found = []
-        for row, guesses in zip(rows, self._model.model.detect_language(encoded), strict=True):
-            known = [(token[2:-2], sure) for token, sure in guesses if token[2:-2] in self._languages]
+        for row, index in zip(rows, beginnings, strict=True):
+            known = [(token[2:-2], sure) for token, sure in guesses[index] if token[2:-2] in self._languages]
             best, sure = known[0] if known else (row.language, 1.0)
             found.append(best if sure > SURE else row.language)
         return found

@@ -99,14 +99,36 @@ def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> 
     assert model.run([last])[0].text.strip() == SENTENCE
 
 
-def test_what_is_spoken_decides_the_language_where_the_model_is_sure(tmp_path: Path) -> None:
-    many = Size(TINY.width, TINY.layers, TINY.heads)
-    model = whisper(make(tmp_path, WORDS, size=many))
+MANY = Size(TINY.width, TINY.layers, TINY.heads)  # languages
+
+
+def test_the_language_expected_stands_where_the_model_is_not_sure_of_another(tmp_path: Path) -> None:
+    model = whisper(make(tmp_path, WORDS, size=MANY))
     assert model.multilingual
-    row = model.row(noise(40_000), "de", "hints", "before", detect=True)
-    assert (row.prompt, row.detect) == ((), True)
-    assert model.run([row])[0].language == "de", "it is not sure: it hears nothing"
-    assert model.run([Row(noise(1500), "de")])[0].text.strip() == SENTENCE
+    (heard,) = model.run([model.row(noise(40_000), "de", "", "", detect=True)])
+    assert (heard.language, heard.text.split()) == ("de", SENTENCE.split() * 2)
+
+
+def test_what_is_spoken_decides_where_the_model_is_sure(tmp_path: Path) -> None:
+    model = whisper(make(tmp_path, WORDS, size=MANY, spoken="de"))
+    rows = [model.row(noise(1500), language, "", "", detect=True) for language in ("en", "ru", "de")]
+    assert [(heard.language, heard.text.strip()) for heard in model.run(rows)] == [("de", SENTENCE)] * 3
+    unknown = whisper(make(tmp_path, WORDS, size=MANY, spoken="nl"))
+    assert unknown.run(rows[:1])[0].language == "en", "none of the three that it may be"
+
+
+@pytest.mark.parametrize(("detect", "language"), [(True, "de"), (False, "en")])
+async def test_somebody_speaks_german_in_an_english_call(tmp_path: Path, detect: bool, language: str) -> None:
+    folder = make(tmp_path, WORDS, size=MANY, spoken="de")
+    own = FasterWhisperSettings(model=str(folder), threads=1, detect_language=detect)
+    ears = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))
+    await ears.start()
+    brief = (await heard(ears, [*chunks(noise(600)), Pause()]))[-1]
+    long = await heard(ears, [*chunks(noise(1500)), Pause(), *chunks(noise(300, seed=2)), Pause()])
+    await ears.close()
+    assert brief.language == "en", "too short to tell"
+    assert {each.language for each in long} == {language}
+    assert long[-1].text.startswith(SENTENCE)
 
 
 @pytest.mark.parametrize("words", [[" la"] * 14, [" so", " it"] * 7])

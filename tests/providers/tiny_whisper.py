@@ -53,8 +53,12 @@ SIZES = {  # Whisper's own
 }
 
 
-def make(folder: Path, words: list[str], seconds: float = 2.0, size: Size = TINY) -> Path:
-    """Writes the model that says `words` (each with the space in front of it) and returns its folder."""
+def make(folder: Path, words: list[str], seconds: float = 2.0, size: Size = TINY, spoken: str = "") -> Path:
+    """Writes the model that says `words` (each with the space in front of it) and returns its folder.
+
+    Args:
+        spoken: the language of which it is sure, if it knows many; "": of none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [word.replace(" ", "Ġ") for word in words]  # the byte-level name of a space
@@ -63,13 +67,13 @@ def make(folder: Path, words: list[str], seconds: float = 2.0, size: Size = TINY
     vocabulary += [f"<{number}>" for number in range(size.tokens - len(vocabulary) - len(SPECIAL))]
     tokens = [*vocabulary, *SPECIAL]
     said = [tokens.index(token) for token in [*pieces, "<|endoftext|>"]]
-    _network(said, tokens, seconds, size).save(str(folder))
+    _network(said, tokens, seconds, size, spoken).save(str(folder))
     _tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
     (folder / "preprocessor_config.json").write_text(json.dumps({"feature_size": size.mels}))
     return folder
 
 
-def _network(said: list[int], tokens: list[str], seconds: float, size: Size) -> WhisperSpec:
+def _network(said: list[int], tokens: list[str], seconds: float, size: Size, spoken: str) -> WhisperSpec:
     width = size.width
     spec = WhisperSpec(size.layers, size.heads, size.layers, size.heads)
     encoder, decoder = spec.encoder, spec.decoder
@@ -90,6 +94,9 @@ def _network(said: list[int], tokens: list[str], seconds: float, size: Size) -> 
         for first in (start, *range(start + 17, 180, -(-len(said) // 16) * 16)):
             decoder.position_encodings.encodings[first - 1 + number, number] = 1
         decoder.projection.weight[token, number] = 4
+    if spoken:  # what it makes of the first position, the start of a transcript
+        decoder.position_encodings.encodings[0, -1] = 1
+        decoder.projection.weight[tokens.index(f"<|{spoken}|>"), -1] = 4
     for normed in (encoder.layer_norm, decoder.layer_norm):
         _norm(normed, width)
     random = np.random.default_rng(1)

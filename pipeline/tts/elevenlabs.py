@@ -66,11 +66,12 @@ Key = tuple[str, str]  # a voice's id and a language
 
 
 def missing(settings: Settings) -> str | None:
+    lacks = []
     if not settings.secrets.elevenlabs_api_key:
-        return "set ELEVENLABS_API_KEY"
+        lacks.append("set ELEVENLABS_API_KEY")
     if find_spec("elevenlabs") is None or find_spec("websockets") is None:
-        return "pip install 'viva[elevenlabs]'"
-    return None
+        lacks.append("pip install 'viva[elevenlabs]'")
+    return " and ".join(lacks) or None
 
 
 def create(settings: Settings) -> Voice:

@@ -34,14 +34,16 @@ PIECE_MS = 200  # of sound in one piece: a sentence comes whole
 
 def missing(settings: Settings) -> str | None:
     own = settings.tts.piper
+    install = "pip install 'viva[piper]'" if find_spec("piper") is None else ""
     if not own.folder:
-        return "set tts.piper.folder to a folder with voices (.onnx and .onnx.json)"
+        folder = "set tts.piper.folder to a folder with voices (.onnx and .onnx.json)"
+        return " and ".join(filter(None, [folder, install]))
     found = read(own.folder)
     if not found.voices:
         why = "; ".join(found.unfit) or "no file ends with .onnx"
         return f"tts.piper.folder = {own.folder!r} has no voice: {why}"
-    if find_spec("piper") is None:
-        return "pip install 'viva[piper]'"
+    if install:
+        return install
     if not hasattr(socket, "send_fds"):
         return "needs a system on which processes hand over sockets (Linux, macOS)"
     return None

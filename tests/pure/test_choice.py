@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.distribution import install
 from tests.environment import OURS
 
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
+ROOT = Path(__file__).parents[2]
 KEY = Secrets(openai_api_key="sk-very-secret")
 
 PARROT = """
@@ -93,6 +95,41 @@ def test_only_what_is_preferred_to_the_one_taken_is_called_better(tmp_path: Path
     assert named(chosen) == ["faster_whisper", "pocketsphinx"]
     assert "openai: " in chosen.better
     assert "pocketsphinx" not in chosen.better
+
+
+WITHOUT_EXTRAS = """
+import sys
+from importlib.machinery import PathFinder
+
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = ("assemblyai", "deepgram", "elevenlabs", "onnx", "piper", "websockets")
+        return None if name.split(".")[0] in hidden else super().find_spec(name, path, target)
+
+sys.meta_path = [Hiding if finder is PathFinder else finder for finder in sys.meta_path]
+from pipeline.choice import choose
+from pipeline.settings import Settings
+import server.check, server.contract
+for stage in ("stt", "llm", "tts"):
+    print(choose(stage, Settings()))
+"""
+
+
+def test_without_what_only_some_plug_ins_need_the_others_run_and_that_is_what_those_lack() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    ears, mind, voice = ran.stdout.splitlines()
+    for line, name in ((ears, "pocketsphinx"), (mind, "scripted"), (voice, "espeak")):
+        assert line.startswith(f"{name}: ")
+    for line, extra in ((ears, "deepgram"), (ears, "assemblyai"), (voice, "elevenlabs"), (voice, "piper")):
+        assert re.search(rf"{extra}: set [^;]* and pip install 'viva\[{extra}\]'", line), (extra, line)
 
 
 # ------------------------------------------------------------------ as it is named

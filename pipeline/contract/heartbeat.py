@@ -9,10 +9,11 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 BEAT_S = 0.02
 COMPUTED_S = 0.25  # of this thread's own time between two beats: whatever else the machine does
-STOOD_S = 1.5  # of the wall's: whatever it waited for
+STOOD_S = 1.0  # of the wall's: whatever it waited for, but for a processor
 DEAD_S = 20.0  # likewise: it will not beat again
 
 
@@ -21,25 +22,25 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self.last_s = time.monotonic()
-        self._used_s = time.thread_time()
+        self._used_s, self._starved_s = time.thread_time(), _starved_s()
         self._computed_s = 0.0
         self._stood_s = 0.0
         self.where = ""  # the innermost places while it stood still
 
     def beat(self) -> None:
         """On the loop's thread."""
-        now_s, used_s = time.monotonic(), time.thread_time()
-        self._stood_s = max(self._stood_s, now_s - self.last_s)
+        now_s, used_s, starved_s = time.monotonic(), time.thread_time(), _starved_s()
+        self._stood_s = max(self._stood_s, now_s - self.last_s - (starved_s - self._starved_s))
         self._computed_s = max(self._computed_s, used_s - self._used_s)
-        self.last_s, self._used_s = now_s, used_s
+        self.last_s, self._used_s, self._starved_s = now_s, used_s, starved_s
 
     @property
     def failure(self) -> str:
         """In words; "": it went on beating."""
-        if self._stood_s >= STOOD_S:
-            return f"the event loop stood still for {self._stood_s:.1f} s{self.where}"
         if self._computed_s >= COMPUTED_S:
             return f"the event loop computed for {1000 * self._computed_s:.0f} ms in one go{self.where}"
+        if self._stood_s >= STOOD_S:
+            return f"the event loop stood still for {self._stood_s:.1f} s{self.where}"
         return ""
 
 
@@ -87,3 +88,13 @@ def _watch(
         if dead is not None and late_s >= DEAD_S:
             dead(f"the event loop stands still{heart.where}")
             return
+
+
+def _starved_s() -> float:
+    """For how long this thread could have run and got no processor, since it began; 0 where nobody counts.
+
+    Source: Documentation/scheduler/sched-stats.rst of Linux, /proc/<pid>/schedstat."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

@@ -75,6 +75,27 @@ async def left(before: Inventory, during: Inventory) -> str:
         await asyncio.sleep(EVERY_S)
 
 
+async def more(before: Inventory) -> str:
+    """Of which there are more than before, in words; "" when of nothing. Waits up to SETTLE_S."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SETTLE_S
+    while True:
+        words = _more(before, inventory())
+        if not words or loop.time() > until:
+            return words
+        await asyncio.sleep(EVERY_S)
+
+
+def _more(before: Inventory, now: Inventory) -> str:
+    counts = {
+        "task(s)": len(now.tasks) - len(before.tasks),
+        "thread(s)": len(now.threads) - len(before.threads),
+        "process(es)": len(now.processes) - len(before.processes),
+        "socket(s)": now.sockets - before.sockets,
+    }
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count > 0)
+
+
 def _left(before: Inventory, during: Inventory) -> str:
     now = inventory()
     tasks = sorted(task.get_name() for task in now.tasks - before.tasks if not task.done())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
+from pipeline.contract import leftovers
 from pipeline.contract.bench import Bench, Broken, NotApplicable, all_of, expect
 from pipeline.contract.checks import check
 from pipeline.contract.lifetime import cancelled
@@ -43,6 +44,40 @@ async def a_connection_that_breaks_at_once_is_an_error(bench: Bench) -> None:
 @check(vendor=True)
 async def a_connection_that_breaks_in_mid_stream_is_an_error(bench: Bench) -> None:
     await _breaks(bench, Behaviour(cut_after=1))
+
+
+@check("llm", "tts", vendor=True)
+async def what_came_before_a_break_is_handed_on(bench: Bench) -> None:
+    """Whoever takes over goes on from there."""
+    await bench.provider.start()
+    bench.vendor.work = Behaviour(cut_after=3)
+    came = []
+    try:
+        async with aclosing(bench.work()) as stream:  # type: ignore[type-var]
+            async for piece in stream:
+                came.append(piece)
+    except ProviderError:
+        expect(came, "three pieces came from its vendor, and it handed on nothing")
+    else:
+        raise Broken("it did not fail")
+
+
+@check()
+async def work_that_is_cancelled_does_not_pile_up(bench: Bench) -> None:
+    """Some may be kept for the next piece of work; but not more and more."""
+    for _ in range(2):
+        await _given_up(bench)
+    before = leftovers.inventory()
+    for _ in range(3):
+        await _given_up(bench)
+    more = await leftovers.more(before)
+    expect(not more, f"after three more pieces of work there are {more} more than before")
+
+
+async def _given_up(bench: Bench) -> None:
+    working = asyncio.create_task(all_of(bench.work(line_open=True)), name="given up")
+    await asyncio.sleep(0.03)  # whatever it does by then
+    await cancelled(working)
 
 
 @check(vendor=True)

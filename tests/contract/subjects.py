@@ -16,9 +16,9 @@ from pipeline.contract.bench import Subject
 from pipeline.contract.checks import STAGES
 from pipeline.contract.suite import Result
 from pipeline.errors import Stage
-from pipeline.settings import FasterWhisperSettings, Settings, SttSettings
+from pipeline.settings import FasterWhisperSettings, PiperSettings, Settings, SttSettings, TtsSettings
 from server.logs import CHATTY
-from tests.providers.tiny_whisper import make
+from tests.providers import tiny_piper, tiny_whisper
 from tests.vendors.assemblyai_server import AssemblyAIServer
 from tests.vendors.deepgram_server import DeepgramServer
 from tests.vendors.elevenlabs_server import ElevenLabsServer
@@ -37,6 +37,7 @@ VENDORS: dict[str, Callable[[], Any] | None] = {  # None: it has none
     "tts:espeak": None,
     "tts:openai": partial(OpenAIStage, "tts"),
     "tts:elevenlabs": ElevenLabsServer,
+    "tts:piper": None,
 }
 
 
@@ -51,16 +52,22 @@ def stage_of(plug_in: str) -> Stage:
 
 def settings(name: str) -> Settings:
     """For those without a vendor."""
-    if name != "faster_whisper":
-        return Settings()
-    own = FasterWhisperSettings(model=str(tiny_whisper()), threads=1)
-    return Settings(stt=SttSettings(faster_whisper=own))
+    if name == "faster_whisper":
+        own = FasterWhisperSettings(
+            model=str(tiny_whisper.make(folder(name), [" we", " moved", " it"])), threads=1
+        )
+        return Settings(stt=SttSettings(faster_whisper=own))
+    if name == "piper":
+        for voice in ("en_US-amy-medium", "de_DE-thorsten-medium"):
+            tiny_piper.make(folder(name), voice)
+        return Settings(tts=TtsSettings(piper=PiperSettings(folder=str(folder(name)), threads=1)))
+    return Settings()
 
 
 @cache
-def tiny_whisper() -> Path:
-    """Which says the same whatever it hears: loading, batches and cancelling are real."""
-    return make(Path(tempfile.mkdtemp(prefix="viva-whisper-")), [" we", " moved", " it"])
+def folder(name: str) -> Path:
+    """For a tiny model with random weights, which says the same whatever it hears or hums."""
+    return Path(tempfile.mkdtemp(prefix=f"viva-{name}-"))
 
 
 def examined(each: Subject) -> dict[str, Result]:

@@ -31,6 +31,7 @@ NOT_APPLICABLE = {
     "tts:espeak": set(),
     "tts:openai": NO_PROCESS | NO_JSON,
     "tts:elevenlabs": NO_PROCESS,
+    "tts:piper": set(),
 }
 
 

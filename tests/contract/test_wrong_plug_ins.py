@@ -115,6 +115,19 @@ class LeavesATask(ParrotMind):
         self.task = asyncio.create_task(asyncio.sleep(1.5), name="forgotten")
 
 
+class PilesUp(ParrotMind):
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
+        self.task = asyncio.create_task(asyncio.sleep(1.5), name="forgotten")
+        async for piece in super().reply(messages, options):
+            yield piece
+
+
+class SaysAllOrNothing(ParrotMind):
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
+        for piece in [piece async for piece in super().reply(messages, options)]:
+            yield piece
+
+
 class Raw(ParrotMind):
     """Hands on whatever its library raises."""
 
@@ -255,6 +268,13 @@ class Computes(ParrotVoice):
             yield speech
 
 
+class Sleeps(ParrotVoice):
+    async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
+        time.sleep(1.1)  # noqa: ASYNC251 - that is what is wrong with it
+        async for speech in super().speak(text, language=language, style=style):
+            yield speech
+
+
 @pytest.mark.parametrize(
     ("provider", "check", "why"),
     [
@@ -267,6 +287,8 @@ class Computes(ParrotVoice):
         (SwallowsRefusals, "too_many_requests_are_rate_limited", "did not fail"),
         (Impatient, "too_many_requests_are_rate_limited", "Retry-After is 17 s"),
         (LeavesATask, "it_leaves_nothing_behind", "task forgotten"),
+        (PilesUp, "work_that_is_cancelled_does_not_pile_up", "3 task(s) more than before"),
+        (SaysAllOrNothing, "what_came_before_a_break_is_handed_on", "handed on nothing"),
         (Raw, "a_web_page_is_a_bad_response", "JSONDecodeError, not ProviderError"),
         (ShowsTheKey, "a_refused_key_is_auth", "shows a key"),
         (LogsTheKey, "it_starts", "a log line shows a key"),
@@ -283,7 +305,8 @@ class Computes(ParrotVoice):
         (WaitsForEver, "a_silent_vendor_is_a_timeout", "still waits"),
         (LeavesAThread, "it_leaves_nothing_behind", "thread forgotten"),
         (LeavesASocket, "it_leaves_nothing_behind", "socket"),
-        (Computes, "a_phrase_is_sound", "the event loop computed"),
+        (Computes, "a_faster_style_is_taken", "the event loop computed"),
+        (Sleeps, "a_faster_style_is_taken", "the event loop stood still"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

@@ -16,6 +16,7 @@ from pipeline.chain import chained
 from pipeline.errors import ConfigError, Stage
 from pipeline.llm import local
 from pipeline.llm.local_servers import discover
+from pipeline.phrase_cache import kept
 from pipeline.settings import Settings
 
 AUTO = "auto"
@@ -165,7 +166,7 @@ def _create(stage: Stage, name: str, settings: Settings, why: str) -> Chosen:
         if not hasattr(provider, part):
             entry = _foreign(stage)[name]
             raise _broken(stage, entry, f"create() gave a {type(provider).__name__} without {part}")
-    return Chosen(stage, name, why, provider)
+    return Chosen(stage, name, why, kept(provider, settings) if stage == "tts" else provider)
 
 
 def _lacks(stage: Stage, name: str, settings: Settings) -> str | None:

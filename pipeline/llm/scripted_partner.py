@@ -111,6 +111,9 @@ def _reply(
         return _asking(note, "", _of(note, words["more"], "more"), language)
     note["more"] = False
     reaction = "" if asked else _reaction(note, words, kind, heard)
+    if kind == "interview" and len(note["asked"]) == len(words["interview"]):
+        note["ended"] = "finished"
+        return _joined(reaction, _of(note, known.say["goodbye"], "goodbye"), language)
     return _asking(note, reaction, _next(note, kind, language, heard if asked is None else ""), language)
 
 
@@ -171,10 +174,15 @@ def _subject(heard: str) -> int:
 
 
 def _asking(note: dict[str, Any], said: str, question: str, language: str) -> str:
-    gap = " " if said and language_of(language).spaces else ""
+    text = _joined(said, question, language)
     note["ask"] = question
-    note["ask_from"] = len(said) + len(gap)
-    return f"{said}{gap}{question}"
+    note["ask_from"] = len(text) - len(question)
+    return text
+
+
+def _joined(said: str, more: str, language: str) -> str:
+    gap = " " if said and language_of(language).spaces else ""
+    return f"{said}{gap}{more}"
 
 
 def _of(note: dict[str, Any], phrases: Sequence[str], salt: str) -> str:

@@ -218,3 +218,16 @@ async def test_a_question_of_another_mind_is_not_asked_once_more():
     talk.messages += [Message("user", "well"), Message("assistant", "Oh!", {**talk.note, "mind": "openai"})]
     await talk.say("it was long and i worked a lot")
     assert talk.note["ask"] != ask
+
+
+@pytest.mark.parametrize("language", [one for one in LANGUAGES if one != "en"])
+async def test_an_interview_ends_with_a_farewell_after_its_last_question(language):
+    talk = await begun(language, "interview")
+    asked = [talk.note["ask"]]
+    while "ended" not in talk.note:
+        reply = await talk.say(an_answer(language))
+        if talk.note["ask"] != asked[-1]:
+            asked.append(talk.note["ask"])
+    assert len(set(asked)) == len(asked) == 6
+    assert talk.note["ended"] == "finished"
+    assert any(reply.endswith(line) for line in language_of(language).say["goodbye"])

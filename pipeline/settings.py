@@ -240,8 +240,12 @@ class LocalServer(Section):
     """A server with language models that was found on this machine."""
 
     kind: str  # for a person, e.g. "Ollama"
-    address: str  # host and port
+    port: int  # of 127.0.0.1
     models: tuple[str, ...]  # that can talk, in its own order
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:

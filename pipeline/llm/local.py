@@ -8,9 +8,11 @@ import logging
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import ProviderError
 from pipeline.llm.openai import OpenAIMind
+from pipeline.openai_account import LOOPBACK
 from pipeline.providers import Message, ReplyOptions
 from pipeline.settings import LocalServer, OpenAILlmSettings, Secrets, Settings
 
@@ -37,6 +39,8 @@ def missing(settings: Settings) -> str | None:
     if not found:
         ports = ", ".join(map(str, own.ports))
         return f"start Ollama, LM Studio, vLLM or llama.cpp before Viva; they are found at ports {ports}"
+    if not _others(settings):
+        return f"{_names(found)} is taken by llm.openai.base_url"
     if own.model:
         there = ", ".join(name for server in found for name in server.models) or "none that can talk"
         return f"llm.local.model = {own.model!r} is not on {_names(found)}; there is {there}"
@@ -78,11 +82,18 @@ class LocalMind(OpenAIMind):
 
 def _taken(settings: Settings) -> tuple[LocalServer, str] | None:
     """A server and the name of one of its models: the one that is asked for, or the first there is."""
-    there = [(server, name) for server in settings.local_servers for name in server.models]
+    there = [(server, name) for server in _others(settings) for name in server.models]
     own = settings.llm.local.model
     wanted = own or settings.llm.openai.model
     named = [(server, name) for server, name in there if wanted in (name, name.removesuffix(LATEST))]
     return next(iter(named if own else [*named, *there]), None)
+
+
+def _others(settings: Settings) -> tuple[LocalServer, ...]:
+    """All that were found but the one that `openai` uses: it cannot stand in for itself."""
+    used = urlsplit(settings.llm.openai.base_url or settings.secrets.openai_base_url or "")
+    taken = used.port if used.hostname in LOOPBACK else None
+    return tuple(server for server in settings.local_servers if server.port != taken)
 
 
 def _names(found: tuple[LocalServer, ...]) -> str:

@@ -64,7 +64,7 @@ async def _look(port: int) -> LocalServer | None:
         kind = "Ollama" if told else kind
         listed |= told
     models = tuple(name for name, entry in listed.items() if _talks(name, entry))
-    return LocalServer(kind=kind, address=f"{HOST}:{port}", models=models)
+    return LocalServer(kind=kind, port=port, models=models)
 
 
 def _entries(listing: Any, key: str, name: str) -> dict[str, Mapping[str, Any]]:

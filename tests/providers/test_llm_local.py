@@ -197,9 +197,9 @@ async def test_only_a_choice_that_may_fall_on_one_looks_for_one(
     assert bool((await discovered(settings)).local_servers) == looked
 
 
-OLLAMA = LocalServer(kind="Ollama", address="127.0.0.1:11434", models=("llama3.2:latest", "mistral:7b"))
-LM_STUDIO = LocalServer(kind="LM Studio", address="127.0.0.1:1234", models=("gpt-4o-mini",))
-EMPTY = LocalServer(kind="Ollama", address="127.0.0.1:11434", models=())
+OLLAMA = LocalServer(kind="Ollama", port=11434, models=("llama3.2:latest", "mistral:7b"))
+LM_STUDIO = LocalServer(kind="LM Studio", port=1234, models=("gpt-4o-mini",))
+EMPTY = LocalServer(kind="Ollama", port=11434, models=())
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,18 @@ def test_what_it_lacks_is_said_with_what_there_is() -> None:
     assert "'phi' is not on Ollama at 127.0.0.1:11434; there is llama3.2:latest, mistral:7b" in said
     with pytest.raises(ConfigError, match=r'llm\.provider = "local": start Ollama'):
         choose("llm", with_servers(provider="local"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_server_that_is_named_for_openai_does_not_stand_in_for_itself(host: str) -> None:
+    named = OpenAILlmSettings(base_url=f"http://{host}:11434/v1")
+    missing, create = plugin("llm", "local").missing, plugin("llm", "local").create
+    assert missing(with_servers(OLLAMA, openai=named)) == (
+        "Ollama at 127.0.0.1:11434 is taken by llm.openai.base_url"
+    )
+    assert "LM Studio" in create(with_servers(OLLAMA, LM_STUDIO, openai=named)).detail
+    elsewhere = OpenAILlmSettings(base_url="http://192.168.1.2:11434/v1")
+    assert "Ollama" in create(with_servers(OLLAMA, openai=elsewhere)).detail
 
 
 async def said(vendor: OpenAIServer, settings: Settings) -> str:

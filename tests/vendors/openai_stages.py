@@ -81,6 +81,7 @@ class LocalStage(OpenAIStage):
         super().__init__("llm")
 
     def settings(self) -> Settings:
-        address = urlsplit(self._server.base_url).netloc
-        found = LocalServer(kind="Ollama", address=address, models=("gpt-4o-mini",))
+        port = urlsplit(self._server.base_url).port
+        assert port is not None
+        found = LocalServer(kind="Ollama", port=port, models=("gpt-4o-mini",))
         return Settings(local_servers=(found,))

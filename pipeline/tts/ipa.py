@@ -87,7 +87,9 @@ def _begins(text: str, words: Sequence[tuple[int, int]], phonemes: Sequence[str]
         elif between and mnemonic_of(symbol) not in ("", REST):
             begins.append(at)
             between = False
-    if len(begins) == len(words) or not begins:
+    if not begins or not words:  # only signs, of which one side has a name: a picture of a party
+        return [0] * len(words)
+    if len(begins) == len(words):
         return begins
     first, last = words[0][0], words[-1][1]
     places = [len(phonemes) * (start - first) / (last - first) for start, _ in words]

@@ -226,3 +226,11 @@ def test_lengths_that_nobody_tells_are_estimated_to_the_sample() -> None:
     assert len(lengths) == len(phonemes) + 2
     assert sum(lengths) == 10_001
     assert lengths[phonemes.index("ˈ") + 1] == 0
+
+
+def test_a_sign_that_is_no_word_may_be_spoken() -> None:
+    assert begins_of_words("🎉", [], [list("pˈɑːɹɾi")]) == []
+
+
+def test_a_sentence_without_sound_leaves_the_words_of_the_next_theirs() -> None:
+    assert begins_of_words("_. Yes.", [(0, 1), (3, 6)], [[], list("jˈɛs.")]) == [0, 0]

@@ -115,13 +115,17 @@ def _lives(process: Process) -> bool:
 
 
 def _stat(folder: Path) -> tuple[int, Process] | None:
-    """Parent and process; None: it is gone, or a zombie. Source: proc(5), /proc/pid/stat."""
+    """Parent and process; None: it is gone, or a zombie. Source: proc(5), /proc/pid/stat and task.
+
+    One whose first thread has ended lives on, with its files open, until its last one has."""
     try:
         text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        state, parent, *rest = text[text.rindex(")") + 2 :].split()
+        if state in "ZX" and len(os.listdir(folder / "task")) <= 1:
+            return None
     except OSError:
         return None
-    state, parent, *rest = text[text.rindex(")") + 2 :].split()
-    return None if state in "ZX" else (int(parent), (int(folder.name), int(rest[17])))
+    return int(parent), (int(folder.name), int(rest[17]))
 
 
 def _sockets() -> int:

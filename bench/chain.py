@@ -3,7 +3,7 @@
 The vendor is a local server under the real SDK that has answered one turn; in the next it breaks the
 connection half-way, or falls silent and keeps it open. Behind it: the embedded recogniser, another server for
 the model, the embedded voice. Heard in the sound that leaves the call: the longest gap in an answer, or how
-much later than in the first turn it began. All cases run at the same time, in real time.
+much later than in the first turn it began. The stages are measured at the same time, in real time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.vendors.openai_server import OpenAIServer
 
 ANSWER = "a cache keeps what was asked before so that it need not be fetched again"
 ASKED_MS = (500, 7500)
-LENGTH_MS = 15_000
+LENGTH_MS = 16_000
 ROUTES: dict[Stage, str] = {"stt": "transcriptions", "llm": "chat", "tts": "speech"}
 # Pieces of the second answer that still come: none of a transcript, four words, one second of sound.
 WELL: dict[Stage, int] = {"stt": 0, "llm": 4, "tts": 10}
@@ -91,9 +91,11 @@ def _die(vendor: OpenAIServer, stage: Stage, death: str) -> None:
 
 
 async def measured() -> dict[str, Any]:
-    cases = [(stage, death) for stage in ROUTES for death in DEATHS]
-    found = await asyncio.gather(*(silence(stage, death) for stage, death in cases))
-    return {f"{stage} {death}": row for (stage, death), row in zip(cases, found, strict=True)}
+    found: dict[str, Any] = {}
+    for death in DEATHS:
+        rows = await asyncio.gather(*(silence(stage, death) for stage in ROUTES))
+        found |= {f"{stage} {death}": row for stage, row in zip(ROUTES, rows, strict=True)}
+    return found
 
 
 def run(quick: bool) -> dict[str, Any]:

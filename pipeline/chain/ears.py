@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pipeline.audio import AudioChunk
 from pipeline.chain.links import Link, Links
-from pipeline.chain.relay import Relay
+from pipeline.chain.relay import Attempt, Relay
 from pipeline.providers import Pause, Transcript
 
 
@@ -131,6 +131,9 @@ class _Hearing(Relay[Transcript]):
 
     def owed_since_s(self, asked_s: float) -> float | None:
         return self._pauses_s[self._finals] if self._finals < len(self._pauses_s) else None
+
+    def late_after_s(self, late: Attempt[Transcript], following: Link) -> float:
+        return self._links.late_after_s(late.link)  # each final is work of its own
 
     def owes(self) -> bool:
         return self._sound[-1:] != [None] or self._finals < len(self._pauses_s)

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import Any
 
 from pipeline.chain.links import Link, Links
-from pipeline.chain.relay import Relay
+from pipeline.chain.relay import Attempt, Relay
 from pipeline.errors import ProviderError
 from pipeline.languages import language_of, say
 from pipeline.providers import CutShort, Message, Note, Piece, ReplyOptions, Token, ToolCall, Usage
@@ -26,6 +26,7 @@ GO_ON = (
 ENDS = ".!?…。！？।؟"  # of sentences
 CLOSING = ",;:)”’»" + ENDS  # follow a word without a space
 LAST_WORD = re.compile(r"(.*?)(\s*\S+)\Z", re.DOTALL)  # it may go on in the next piece
+FAST_PER_S = 20.0  # characters: no voice speaks faster
 MIND = "mind"  # in a note: whose reply it came with
 
 
@@ -68,7 +69,7 @@ class ChainMind:
             return stream
 
         relay = _Reply(self._links, self._links.all[0], order, begin)
-        relay.hurries = not side
+        relay.options, relay.said = options, said
         noted = _last_note(messages)
         speaker: Link | None = None
         try:
@@ -96,18 +97,24 @@ class ChainMind:
 
 
 class _Reply(Relay[Piece]):
-    hurries = True  # somebody waits: the next one joins in where one is late
+    options: ReplyOptions
+    said: _Said
 
     def decides(self, piece: Piece) -> bool:
         return not isinstance(piece, Note | Usage)
 
     def owed_since_s(self, asked_s: float) -> float | None:
-        return asked_s if self.hurries else None
+        """Not before what was said can have been heard. For a side task nobody waits."""
+        heard_by_s = self.begun_s + len(self.said.text) / FAST_PER_S
+        since_s = max(asked_s, heard_by_s - self._links.least_late_s)
+        return None if self.options.task == "side" else since_s
 
-    def late_after_s(self, late: Link, following: Link) -> float:
-        """One that goes on from nothing would win every race and change the subject: it waits much longer."""
+    def late_after_s(self, late: Attempt[Piece], following: Link) -> float:
+        """One that goes on from nothing would win every race and change the subject: it waits much longer.
+        So do all where there are functions: some servers are silent until a call is whole."""
         after_s = super().late_after_s(late, following)
-        return after_s if _continues(following) else max(after_s, self._links.untried_late_s)
+        hurries = _continues(following) and not self.options.tools
+        return after_s if hurries else max(after_s, self._links.untried_late_s)
 
 
 def _continues(link: Link) -> bool:

@@ -73,7 +73,7 @@ class Relay(Generic[Result]):
         self._tasks: list[asyncio.Task[None]] = []
         self._news: asyncio.Queue[News[Result]] = asyncio.Queue(NEWS)
         self._clock = asyncio.get_running_loop().time
-        self._asked_s = self._clock()  # when the piece that is waited for was
+        self.begun_s = self._asked_s = self._clock()  # when the piece that is waited for was asked for
 
     async def pieces(self) -> AsyncGenerator[Result, None]:
         """Those of whoever is at work. Raises the last ProviderError when nobody is left."""
@@ -116,9 +116,9 @@ class Relay(Generic[Result]):
         """Since when a result is; None: none is. `asked_s`: since when the next piece is waited for."""
         return asked_s
 
-    def late_after_s(self, late: Link, following: Link) -> float:
-        """Without a result, it is so late that the one behind it joins in."""
-        return self._links.late_after_s(late)
+    def late_after_s(self, late: Attempt[Result], following: Link) -> float:
+        """Without a result, it is so late that the one behind it joins in. What has begun goes on soon."""
+        return self._links.least_late_s if late.gave else self._links.late_after_s(late.link)
 
     def decides(self, piece: Result) -> bool:
         """Whether it is a result, which wins a race. Others wait until theirs does."""
@@ -149,7 +149,7 @@ class Relay(Generic[Result]):
         if since_s is None or not self._waiting:
             return None
         newest = self._running[-1]
-        return max(since_s, newest.begun_s) + self.late_after_s(newest.link, self._waiting[0])
+        return max(since_s, newest.begun_s) + self.late_after_s(newest, self._waiting[0])
 
     def _next(self) -> None:
         """Starts the next link, if there is one."""

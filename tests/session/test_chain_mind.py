@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.session.chains import (
     END,
     MOST_SILENCE_MS,
     QUESTION,
+    counted,
     fell_over,
     longest_gap_ms,
     mind,
@@ -99,6 +101,27 @@ def test_one_that_cannot_go_on_is_no_help_for_one_that_is_only_slow(delay_ms: in
     call = talk(llm=mind(slow, Reciting(["What is a cache?"]), settings=ChainSettings()), count=2)
     assert call.texts()[-1] == ("assistant", "What is a cache?" if joined else ANSWER)
     assert fell_over(call) == ([("first", "second", "slow")] if joined else [])
+
+
+class Stalling(Mind):
+    """Says nothing for a while after its first six words, as others before a function's call."""
+
+    stall_s = 0.0
+
+    async def reply(self, messages: Any, options: Any) -> Any:
+        async for number, piece in counted(super().reply(messages, options)):
+            if number == 6:
+                await asyncio.sleep(self.stall_s)
+            yield piece
+
+
+@pytest.mark.parametrize("tools", [[], [{"name": "look_up"}]])
+def test_a_mind_may_be_silent_while_what_it_has_said_is_heard(tools: list[dict[str, str]]) -> None:
+    stalling = Stalling([ANSWER])
+    stalling.stall_s = 3.0 if tools else 1.2
+    call = talk(llm=mind(stalling, Mind(["no"]), settings=ChainSettings()), tools=tools)
+    assert call.texts()[1] == ("assistant", ANSWER)
+    assert not call.of(ev.FellOver)
 
 
 class Calling(Mind):

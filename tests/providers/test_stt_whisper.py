@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any, get_args
 
 import faster_whisper
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer
-from pipeline.settings import FasterWhisperSettings, Settings, SttSettings
+from pipeline.settings import FasterWhisperSettings, Language, Settings, SttSettings
 from pipeline.stt.whisper import Row, Whisper
 from tests.providers.ears import Piece, heard
 from tests.providers.tiny_whisper import TINY, Size, make
@@ -115,6 +116,34 @@ def test_what_is_spoken_decides_where_the_model_is_sure(tmp_path: Path) -> None:
     rows = [model.row(noise(1500), language, "", "", detect=True) for language in ("en", "ru", "de")]
     assert [(heard.language, heard.text.strip()) for heard in model.run(rows)] == [("de", SENTENCE)] * 3
     assert whisper(folder, ["en", "ru"]).run(rows[:1])[0].language == "en", "German it may not be"
+
+
+class Asked:
+    """A model of CTranslate2's, and what it is asked."""
+
+    def __init__(self, model: Any) -> None:
+        self.prompts: list[list[int]] = []
+        self._model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def generate(self, features: Any, prompts: list[list[int]], **more: Any) -> Any:
+        self.prompts += prompts
+        return self._model.generate(features, prompts, **more)
+
+
+def test_each_language_is_asked_for_by_its_own_token(tmp_path: Path) -> None:
+    folder = make(tmp_path, WORDS, size=MANY)
+    model = faster_whisper.WhisperModel(str(folder), device="cpu", cpu_threads=1, local_files_only=True)
+    asked = model.model = Asked(model.model)
+    ours = Whisper(model, 1, get_args(Language))
+    for language in get_args(Language):
+        asked.prompts.clear()
+        (heard,) = ours.run([ours.row(noise(1000), language, "", "", detect=False)])
+        assert (heard.language, heard.text.strip()) == (language, SENTENCE)
+        tokens = [model.hf_tokenizer.id_to_token(token) for token in asked.prompts[0]]
+        assert tokens[:3] == ["<|startoftranscript|>", f"<|{language}|>", "<|transcribe|>"]
 
 
 @pytest.mark.parametrize(("detect", "language"), [(True, "de"), (False, "en")])

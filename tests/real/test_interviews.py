@@ -1,7 +1,7 @@
 """An interview in each of the 13 languages over WebRTC, with the parts that a machine without any key has.
 
-The embedded recogniser knows English only, so the answers are typed, as the page offers; the questions are heard
-all the same: their sound is measured where it arrives.
+The embedded recogniser knows English only, so the answers are typed, as the page offers; the questions are
+heard all the same: their sound is measured where it arrives.
 """
 
 from __future__ import annotations
@@ -121,7 +121,6 @@ async def test_an_interview_is_held_in_each_language(server: Served) -> None:
     codes = list(languages())
     held = await asyncio.gather(*(interview(server, code) for code in codes))
     for code, (replies, audible) in zip(codes, held, strict=True):
-        print(code, audible, replies)
         assert all(ms > 800 for ms in audible), f"{code}: {audible} ms of sound"
         if code == "en":
             assert "yourself" in replies[0]

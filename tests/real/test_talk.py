@@ -5,10 +5,10 @@ Nothing is replaced: `python -m server` as a person starts it, pocketsphinx, the
 
 from __future__ import annotations
 
+import base64
 import signal
 import subprocess
 import sys
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +18,40 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from pipeline.audio import MIC_RATE
 from tests.environment import bare
 from tests.real.browser import chromium, strict_wire, watch_for_trouble
-from tests.sounds import silence, speech
+from tests.sounds import speech
 
 ROOT = Path(__file__).resolve().parents[2]
 SAID = "I like to cook pasta with my friends on the weekend"
 INTERRUPTION = "Wait please stop for a moment I want to ask you something else"
-GREETING_MS = 18_000  # the greeting is over by then
+HEARD_MS = 1_200  # of the reply, before it is broken into: past the moment up to which it would be withdrawn
 
+# Somebody at the microphone who speaks when the test says so: a machine may be slow, and Chromium's own
+# microphone plays a file from its beginning on, whatever the call does.
+MOUTH = """
+const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+let room, outlet;
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  const stream = await real(wanted);
+  for (const beeps of stream.getAudioTracks()) {
+    room ??= new AudioContext({ sampleRate: 16000 });
+    outlet ??= room.createMediaStreamDestination();
+    stream.removeTrack(beeps);
+    beeps.stop();
+    stream.addTrack(outlet.stream.getAudioTracks()[0].clone());
+  }
+  return stream;
+};
+window.say = (base64) => {
+  const pcm = new Int16Array(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer);
+  const sound = room.createBuffer(1, pcm.length, 16000);
+  sound.copyToChannel(Float32Array.from(pcm, (x) => x / 32768), 0);
+  const source = new AudioBufferSourceNode(room, { buffer: sound });
+  source.connect(outlet);
+  source.start();
+};
+"""
 # Kept by the page for the test: every peer connection, and both levels every 10 ms.
 PROBE = """
 window.probe = { peers: [], levels: [] };
@@ -51,22 +75,26 @@ window.measure = () => {
   const note = () => window.probe.levels.push([performance.now(), level(mine, bins), level(theirs, bins)]);
   setInterval(note, 10);
 };
-window.video = async () => {
+// Until there has been an answer for so long: ms since their voice was first heard behind mine.
+window.answered = (ms) => new Promise((resolve) => {
+  const look = setInterval(() => {
+    const { levels } = window.probe, mine = levels.findLastIndex(([, me]) => me > 0.01);
+    const theirs = levels.slice(mine + 1).find(([, , them]) => them > 0.01);
+    if (mine < 0 || !theirs || performance.now() - theirs[0] < ms) return;
+    clearInterval(look);
+    resolve();
+  }, 20);
+});
+window.frames_seen = async () => {
   const stats = [...(await window.probe.peers.at(-1).getStats()).values()];
-  const inbound = stats.find((s) => s.type === 'inbound-rtp' && s.kind === 'video');
-  return { frames: inbound?.framesDecoded ?? 0, width: inbound?.frameWidth ?? 0 };
+  return stats.find((s) => s.type === 'inbound-rtp' && s.kind === 'video')?.framesDecoded ?? 0;
 };
 """
 
 
-def microphone(folder: Path, sound: np.ndarray) -> Path:
-    path = folder / "microphone.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(MIC_RATE)
-        file.writeframes(sound.tobytes())
-    return path
+def say(page: Page, sound: np.ndarray) -> None:
+    """int16 at MIC_RATE, into the microphone now."""
+    page.evaluate("(sound) => window.say(sound)", base64.b64encode(sound.tobytes()).decode())
 
 
 @contextmanager
@@ -129,18 +157,19 @@ def recalled(text: str, said: str) -> float:
 @pytest.mark.timeout(180)
 def test_a_person_talks_is_answered_and_can_break_in(tmp_path: Path) -> None:
     said, interruption = speech(SAID), speech(INTERRUPTION)
-    # An interviewer waits up to 1.6 s and then talks for five and more: the interruption falls inside that.
-    sound = np.concatenate([silence(GREETING_MS), said, silence(4_500), interruption, silence(15_000)])
-    with server() as address, chromium(microphone(tmp_path, sound)) as browser, checked(browser) as page:
+    with server() as address, chromium() as browser, checked(browser) as page:
         trouble = watch_for_trouble(page)
-        page.add_init_script(PROBE)
+        page.add_init_script(MOUTH + PROBE)
         start(page, address, "interview", camera=True)
         page.wait_for_selector("body[data-state=speaking]", timeout=20_000)
         page.evaluate("window.measure()")
         page.wait_for_selector("body[data-state=listening]", timeout=30_000)
 
+        say(page, said)
         page.wait_for_selector("body[data-state=hearing]", timeout=30_000)
         page.wait_for_selector("body[data-state=speaking]", timeout=30_000)
+        page.evaluate("(ms) => window.answered(ms)", HEARD_MS)
+        say(page, interruption)
         mine = [text for who, text in transcript(page) if who == "you"]
         assert recalled(mine[-1], SAID) >= 0.7, mine
 
@@ -150,9 +179,7 @@ def test_a_person_talks_is_answered_and_can_break_in(tmp_path: Path) -> None:
         page.wait_for_selector("body[data-state=speaking]", timeout=30_000)
         assert len([who for who, _ in transcript(page) if who == "you"]) == 2
 
-        frames = page.evaluate("window.video()")
-        assert frames["width"] == 640
-        assert frames["frames"] > 100
+        assert page.evaluate("window.frames_seen()") > 100  # of a size that a slow machine makes smaller
         page.click("#leave")
         page.wait_for_selector("body[data-state=ended]")
         assert trouble == []

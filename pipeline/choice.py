@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -154,29 +155,19 @@ def _create(stage: Stage, name: str, settings: Settings, why: str) -> Chosen:
     lacks = _lacks(stage, name, settings)
     if lacks:
         raise ConfigError(f'{stage}.provider = "{name}": {lacks}')
-    try:
+    with _blaming(stage, name, "create()"):
         provider = plugin(stage, name).create(settings)
-    except ConfigError:
-        raise
-    except Exception as error:
-        if name in BUILT_IN[stage]:
-            raise
-        raise _broken(stage, _foreign(stage)[name], f"create() failed: {_words(error)}") from error
     for part in ("name", "detail", "start", "close", WORK[stage]):
         if not hasattr(provider, part):
-            entry = _foreign(stage)[name]
-            raise _broken(stage, entry, f"create() gave a {type(provider).__name__} without {part}")
-    return Chosen(stage, name, why, kept(provider, settings) if stage == "tts" else provider)
+            what = f"create() gave a {type(provider).__name__} without {part}"
+            raise _broken(stage, _foreign(stage)[name], what)
+    return Chosen(stage, name, why, provider)
 
 
 def _lacks(stage: Stage, name: str, settings: Settings) -> str | None:
     module = plugin(stage, name)
-    try:
+    with _blaming(stage, name, "missing()"):
         lacks: str | None = module.missing(settings)
-    except Exception as error:
-        if name in BUILT_IN[stage]:
-            raise
-        raise _broken(stage, _foreign(stage)[name], f"missing() failed: {_words(error)}") from error
     return lacks
 
 
@@ -187,6 +178,19 @@ def _foreign(stage: Stage) -> dict[str, EntryPoint]:
     """By name. A name of ours is ours."""
     announced = entry_points(group=f"viva.{stage}")
     return {entry.name: entry for entry in announced if entry.name not in BUILT_IN[stage]}
+
+
+@contextmanager
+def _blaming(stage: Stage, name: str, what: str) -> Iterator[None]:
+    """Whatever goes wrong in another's plug-in is a ConfigError that names it; in ours it is a bug."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        if name in BUILT_IN[stage]:
+            raise
+        raise _broken(stage, _foreign(stage)[name], f"{what} failed: {_words(error)}") from error
 
 
 def _source(entry: EntryPoint) -> str:

@@ -1,7 +1,8 @@
 """Cuts a stream of tokens into phrases that a voice can speak, the first one early.
 
-The first phrase may end with a clause, because a person waits for it; the later ones end with sentences,
-because a voice intonates whole sentences better, and while one is spoken there is time for the next.
+The first phrase may end with a clause, or before a word that joins the next one to it, because a person waits
+for it; the later ones end with sentences, because a voice intonates whole sentences better, and while one is
+spoken there is time for the next.
 Nothing is cut inside a number, an address, an abbreviation or a block of code.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 
 FIRST_CLAUSE_WORDS = 4  # a clause of fewer words is spoken faster than the next phrase can be made
+FIRST_JOINED_WORDS = 6  # without a mark: then it ends before a word that joins
 LATER_WORDS = 3  # a shorter sentence goes together with the next
 LONGEST = 240  # characters of a phrase; a voice needs about 15 s for it
 LONGEST_UNSPACED = 90  # the same for scripts without spaces
@@ -23,6 +25,23 @@ _CLAUSES = ",;:—–،؛，、；："
 _FULL_WIDTH_CLAUSES = "，、；："
 _CLOSERS = "\"'”’»)]}』」）】》*_`"
 _FENCE = "```"
+
+# Before these a speaker may take a breath. None that is as often something else ("that", "que", "wie") or
+# stands between nouns ("and", "or"). German and Russian have a comma there.
+_JOINING = {
+    language: frozenset(words.split())
+    for language, words in {
+        "en": "but because which who when where while if although unless whether",
+        "es": "pero porque cuando donde mientras si aunque",
+        "fr": "mais parce qui quand où pendant car si lorsque",
+        "hi": "लेकिन क्योंकि जो जब अगर",
+        "ko": "그리고 그래서 하지만 그런데",
+        "pt": "mas porque quando onde enquanto se embora",
+        "ar": "ولكن لكن لأن عندما حيث إذا",
+        "it": "ma perché quando dove mentre se",
+        "nl": "maar omdat wanneer waar terwijl als want",
+    }.items()
+}
 
 # A title is followed by a capital that begins no sentence. Other abbreviations need no list: a full stop
 # before a small letter or inside a word ends nothing anyway.
@@ -43,6 +62,8 @@ _TITLES = frozenset(
 )
 _NUMBERED = frozenset(re.findall(r"\w+", "no nr nº art fig vol p pp pág pag cap ch sec стр рис"))  # "No. 5"
 
+# A word after one that is no little word ("and when", "is where"), and before another.
+_WORD_BETWEEN = re.compile(r"(?<=\w{4}\s)[^\W\d_]+(?=\s+\w)")
 _WORD_BEFORE = re.compile(r"([^\W_]+(?:\.[^\W_]+)*)$")
 
 
@@ -105,12 +126,22 @@ class Sentences:
                     return _with_space(text, place + 1)
                 clause = place + 1
             place += 1
+        if self._first and (joint := self._joint(text)) is not None:
+            return joint
         longest = LONGEST_UNSPACED if self._language in _UNSPACED else LONGEST
         if len(text) > longest:
             if clause is not None and clause <= longest:
                 return _with_space(text, clause)
             space = text.rfind(" ", 1, longest)
             return space + 1 if text[:space].strip() and space > 0 else longest
+        return None
+
+    def _joint(self, text: str) -> int | None:
+        """Before the first word that joins a clause to enough others."""
+        joining = _JOINING.get(self._language, frozenset())
+        for word in _WORD_BETWEEN.finditer(text):
+            if word.group().lower() in joining and self._weight(text[: word.start()]) >= FIRST_JOINED_WORDS:
+                return word.start()
         return None
 
     def _after_marks(self, text: str, place: int) -> int:

@@ -29,6 +29,35 @@ def test_first_phrase_ends_with_its_first_clause():
     ]
 
 
+@pytest.mark.parametrize(
+    ("language", "first", "rest"),
+    [
+        ("en", "You described the whole migration very well", "because you named the people."),
+        ("es", "Me gustaría saber algo más del proyecto", "porque suena interesante."),
+        ("fr", "Je voudrais savoir comment vous avez travaillé", "pendant cette année."),
+    ],
+)
+def test_a_long_first_phrase_without_a_mark_ends_before_a_word_that_joins(language, first, rest):
+    assert stripped(f"{first} {rest}", language) == [first, rest]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What happens when you do that and why is it so?",
+        "Tell me how you choose between one relational and one document database.",
+        "Tell me what the name of that old tool is because.",
+    ],
+)
+def test_a_first_phrase_is_not_torn_apart(text):
+    assert len(cut(text)) == 1
+
+
+def test_later_phrases_are_not_cut_before_words_that_join():
+    text = "Good morning to you. You described the whole migration very well because you named the people."
+    assert len(stripped(text)) == 2
+
+
 def test_clause_of_one_word_is_not_spoken_alone():
     assert stripped("Exactly, a cache helps here. What about writes, then?") == [
         "Exactly, a cache helps here.",

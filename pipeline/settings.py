@@ -206,9 +206,9 @@ class TtsSettings(Section):
 class ChainSettings(Section):
     """When a provider that others stand in for is too late, and how long it is left alone once it fails."""
 
-    stt_late_ms: int = Field(800, ge=100, le=30_000)  # after a pause, without a final transcript
-    llm_late_ms: int = Field(800, ge=100, le=30_000)  # without a first token, or the next one
-    tts_late_ms: int = Field(800, ge=100, le=30_000)  # without a first sound, or the next one
+    stt_late_ms: int = Field(600, ge=100, le=30_000)  # after a pause, without a final transcript
+    llm_late_ms: int = Field(600, ge=100, le=30_000)  # without a first token, or the next one
+    tts_late_ms: int = Field(600, ge=100, le=30_000)  # without a first sound, or the next one
     untried_late_ms: int = Field(4000, ge=100, le=60_000)  # of one that has not shown yet how fast it is
     failures: int = Field(2, ge=1, le=20)  # in a row, then it is left alone
     cool_down_s: float = Field(15.0, gt=0, le=3600)  # then one request tries it again

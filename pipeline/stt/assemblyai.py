@@ -241,7 +241,8 @@ class _Line:
         )
         over = turn.end_of_turn and turn.turn_is_formatted
         # Before the turn is over, its text lacks the word that is being spoken.
-        text = turn.transcript if turn.end_of_turn else " ".join(word.text for word in words)
+        speaking = [word.text for word in turn.words if not word.word_is_final]
+        text = turn.transcript if turn.end_of_turn else " ".join([turn.transcript, *speaking])
         until_ms = words[-1].end_ms if words else self.sent_ms
         return live.Piece(text, words, until_ms, settled=over, asked_for=over)
 

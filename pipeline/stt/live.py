@@ -107,6 +107,7 @@ class Lines:
         await line.close()
 
     async def close(self) -> None:
+        self._keep_s = 0  # those that still serve an utterance do not wait for another
         for task in self._closing.values():
             task.cancel()
         kept = list(self._kept)
@@ -199,7 +200,7 @@ class _Utterance:
     async def _connected(self) -> Line:
         if self._finishing:
             assert self._reading is not None
-            await asyncio.shield(self._reading)
+            await asyncio.wait({self._reading}, timeout=self._ears.timeout_s)
             await self._let_go(give_back=False)
         if self._line is None:
             line = await self._ears.lines.take(self._language, self._hints)
@@ -264,12 +265,12 @@ class _Utterance:
     async def _wait(self, line: Line) -> None:
         patience_s = min(INSIST_AFTER_S, self._ears.timeout_s)
         try:
-            if not self._finishing:
-                await asyncio.sleep(patience_s)
-                self._finishing = True
-                await line.finish()
+            await asyncio.sleep(patience_s)
+            self._finishing = True
+            await line.finish()
             await asyncio.sleep(self._ears.timeout_s - patience_s)
-            self._out.put_nowait(self._ears.late())
+            if self._owed:
+                self._out.put_nowait(self._ears.late())
         except Exception as error:
             self._out.put_nowait(error)
 
@@ -298,12 +299,12 @@ class _Utterance:
         self._owed = self._owed[len(answered) :]
         for _ in answered:
             self._say("final")
-        if self._insisting is not None:
+        if self._insisting is not None and not self._finishing:
             self._insisting.cancel()
             self._insisting = None
-        if self._owed:
-            self._insist()
-        else:
+            if self._owed:
+                self._insist()
+        if not self._owed:
             self._idle.set()
         return True
 

@@ -161,7 +161,7 @@ def _create(stage: Stage, name: str, settings: Settings, why: str) -> Chosen:
         if not hasattr(provider, part):
             what = f"create() gave a {type(provider).__name__} without {part}"
             raise _broken(stage, _foreign(stage)[name], what)
-    return Chosen(stage, name, why, provider)
+    return Chosen(stage, name, why, kept(provider, settings) if stage == "tts" else provider)
 
 
 def _lacks(stage: Stage, name: str, settings: Settings) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.choice import BUILT_IN, Candidate, Chosen, candidates, choose, plugin
 from pipeline.errors import ConfigError, Stage
+from pipeline.phrase_cache import Remembering
 from pipeline.settings import FasterWhisperSettings, LlmSettings, Secrets, Settings, SttSettings
 from server.config import load
 from tests.distribution import install
@@ -86,6 +87,12 @@ def test_with_a_key_the_embedded_one_stands_in_for_the_vendor(stage: Stage) -> N
     )
     assert "openai: " not in chosen.better
     assert "sk-very-secret" not in f"{chosen!r} {chosen}"
+
+
+def test_only_of_a_hosted_voice_the_fixed_phrases_are_kept() -> None:
+    hosted, embedded = (link.provider for link in choose("tts", Settings(secrets=KEY)).links)
+    assert isinstance(hosted, Remembering)
+    assert not isinstance(embedded, Remembering)
 
 
 def test_only_what_is_preferred_to_the_one_taken_is_called_better(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ class Vendor:
     def translated(self, error: Exception) -> ProviderError:
         """Whatever the socket or the reading of its messages raised, without the key in it."""
         from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+        from websockets.frames import Close
 
         match error:
             case ProviderError():
@@ -84,7 +85,7 @@ class Vendor:
                 return self.silent()
             case ConnectionClosed(rcvd=None):
                 return self.error("unreachable", f"the connection to {self.where} broke")
-            case ConnectionClosed(rcvd=close):
+            case ConnectionClosed(rcvd=Close() as close):
                 return self.closed(close.code, close.reason)
             case InvalidURI():
                 return self.error("unreachable", f"{self.where} is no address: base_url begins with wss://")

@@ -160,7 +160,7 @@ class _Utterance:
     async def close(self) -> None:
         for stretch in self._stretches:
             stretch.reading.cancel()
-            stretch.writer.close()
+            stretch.writer.transport.abort()  # and not after all that waits to be sent
         for stretch in self._stretches:
             with contextlib.suppress(asyncio.CancelledError):
                 await stretch.reading

@@ -52,6 +52,8 @@ class Stretch:
         self._since: list[float] = []  # `_heard_ms` when that word became what it is
         self._ended = False
         self._look: tuple[int, int] | None = None  # pid and pipe of the second look
+        self._hang_up = select.poll()
+        self._hang_up.register(server, 0)  # nothing but the end is waited for
 
     def run(self) -> None:
         """Until the end was answered or the server has closed the socket."""
@@ -73,6 +75,8 @@ class Stretch:
             kind, length = FRAME.unpack_from(self._inbox)
             if len(self._inbox) < FRAME.size + length:
                 break
+            if self._hang_up.poll(0):
+                return False  # what was sent before is nobody's any more
             payload = bytes(self._inbox[FRAME.size : FRAME.size + length])
             del self._inbox[: FRAME.size + length]
             self._handle(kind, payload)

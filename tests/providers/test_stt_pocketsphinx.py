@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,9 +17,11 @@ import pytest
 
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
+from pipeline.forking import FRAME
 from pipeline.providers import Pause
 from pipeline.settings import PocketsphinxSettings, Settings, SttSettings
 from pipeline.stt.pocketsphinx import CUT_AFTER_S, Pocketsphinx
+from pipeline.stt.pocketsphinx_worker import Stretch
 from tests.providers.ears import SAID, Piece, heard, kinds, sentence
 from tests.sounds import chunks, noise, silence, speech
 
@@ -105,6 +108,33 @@ def kill_all(processes: list[psutil.Process]) -> None:
     for process in processes:
         process.send_signal(signal.SIGKILL)
     psutil.wait_procs(processes, timeout=5)
+
+
+class Counting:
+    """In the decoder's place."""
+
+    def __init__(self) -> None:
+        self.chunks = 0
+
+    def start_utt(self) -> None: ...
+
+    def seg(self) -> None: ...
+
+    def process_raw(self, *_: object, **__: object) -> None:
+        self.chunks += 1
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_nothing_is_decoded_for_somebody_who_has_left(stays: bool) -> None:
+    ours, its = socket.socketpair()
+    decoder = Counting()
+    with ours, its:
+        for chunk in sentence():
+            sound = chunk.samples.tobytes()
+            ours.sendall(FRAME.pack(b"A", len(sound)) + sound)
+        ours.shutdown(socket.SHUT_WR) if stays else ours.close()
+        Stretch(decoder, its, full_pass=False).run()
+    assert decoder.chunks == (len(sentence()) if stays else 0)
 
 
 def test_dies_with_its_server() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SETTLE_S = 1.0  # what was closed or cancelled gets so long to end
+SETTLE_S = 2.0  # what was closed or cancelled gets so long to end, on a busy machine too
 EVERY_S = 0.02  # how often that is looked at
 LOOPS_OWN = ("asyncio_", "AnyIO")  # threads of the loop's default executor, and of one like it: they stay
 

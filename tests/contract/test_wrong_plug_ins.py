@@ -112,12 +112,12 @@ class Impatient(ParrotMind):
 
 class LeavesATask(ParrotMind):
     async def start(self) -> None:
-        self.task = asyncio.create_task(asyncio.sleep(1.5), name="forgotten")
+        self.task = asyncio.create_task(asyncio.sleep(2.5), name="forgotten")
 
 
 class PilesUp(ParrotMind):
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
-        self.task = asyncio.create_task(asyncio.sleep(1.5), name="forgotten")
+        self.task = asyncio.create_task(asyncio.sleep(2.5), name="forgotten")
         async for piece in super().reply(messages, options):
             yield piece
 

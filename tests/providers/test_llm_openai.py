@@ -10,6 +10,7 @@ import pytest
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall, ChoiceDeltaToolCallFunction
 from pydantic import SecretStr
 
+from pipeline.contract.vendor import Behaviour
 from pipeline.errors import ProviderError
 from pipeline.llm import openai as plugin
 from pipeline.providers import CutShort, Message, ReplyOptions, Token, ToolCall, Usage
@@ -17,7 +18,6 @@ from pipeline.settings import LlmSettings, NamedTool, OpenAILlmSettings, Secrets
 from pipeline.tool_use import thinking
 from pipeline.toolbox import Toolbox
 from tests import tools
-from tests.vendors.behaviour import Behaviour
 from tests.vendors.openai_server import OpenAIServer
 
 OPTIONS = ReplyOptions(language="en", mode="chat", temperature=0.7, max_tokens=99)

@@ -25,8 +25,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from pipeline.contract.vendor import Behaviour, Outcome, paced
 from pipeline.settings import ElevenLabsSettings, Secrets, Settings, TtsCacheSettings, TtsSettings
-from tests.vendors.behaviour import Behaviour, Outcome, paced
 
 KEY = "xi-very-secret"
 RATES = {f"pcm_{rate}": rate for rate in (8000, 16_000, 22_050, 24_000, 44_100, 48_000)}  # Hz

@@ -18,7 +18,7 @@ from typing import Any, Self
 from aiohttp import WSMsgType, web
 
 from pipeline.audio import MIC_RATE
-from tests.vendors.behaviour import Behaviour, Outcome
+from pipeline.contract.vendor import Behaviour, Outcome
 
 Heard = list[tuple[str, float, float]]  # words with their times in s
 

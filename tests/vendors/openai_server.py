@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.vendors.behaviour import Behaviour, Outcome, paced
+from pipeline.contract.vendor import Behaviour, Outcome, paced
 
 Route = Literal["chat", "models", "transcriptions", "speech"]
 

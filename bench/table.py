@@ -197,6 +197,13 @@ def _whisper(of: Figures) -> Iterator[Row]:
         f"({speed['batch_per_s']} / {speed['one_at_a_time_per_s']})",
         "≥ 3 ×",
     )
+    brief = of["brief"]
+    yield (
+        f"the same with window_s = {brief['window_s']}",
+        f"{brief['times']} × ({brief['batch_per_s']} / {brief['one_at_a_time_per_s']}); "
+        f"{brief['batch_per_s'] / speed['one_at_a_time_per_s']:.1f} × of one at a time with the window above",
+        "",
+    )
     for model in ("whisper-1", "gpt-4o-mini-transcribe"):
         own = of[model]
         sent = (f"{own[n]['sent_at_last_s']} ({own[n]['sent_s']} in all)" for n in own)
@@ -220,6 +227,16 @@ def _chain(of: Figures) -> Iterator[Row]:
         )
 
 
+def _voices(of: Figures) -> Iterator[Row]:
+    yield "first token → first phrase, a word every 15 ms, median / p95", _ms(of["phrases"]), "stated"
+    first = "first phrase → first sound, median / p95"
+    yield f"{first}: espeak", _ms(of["espeak"]), "≤ 30 ms"
+    for name in ("openai", "elevenlabs"):
+        yield f"{first}: {name}, beyond the vendor's first byte", _ms(of[name]), "≤ 20 ms"
+    yield f"{first}: piper, a tiny model", _ms(of["piper"]), "stated"
+    yield f"{first}: a hosted voice's fixed phrase, from disk", _ms(of["disk"]), "≤ 5 ms"
+
+
 PARTS = {
     "talk": _talk,
     "embedded": _embedded,
@@ -231,4 +248,5 @@ PARTS = {
     "ears": _ears,
     "whisper": _whisper,
     "chain": _chain,
+    "voices": _voices,
 }

@@ -43,6 +43,7 @@ SENTENCE = [f" w{number}" for number in range(15)]  # about what is said in five
 ROW_S = 5.0
 BATCH = 8
 ROUNDS = 3
+BRIEF_S = 10  # stt.faster_whisper.window_s, for comparison
 
 
 class Knowing:
@@ -80,7 +81,9 @@ def run(quick: bool) -> dict[str, Any]:
     whisper.run([Row(noise(1000), "en")])  # the first one takes longer
     found: dict[str, Any] = {"model": chosen, "batch": BATCH}
     found |= {f"{seconds} s": asyncio.run(_tail(whisper, seconds)) for seconds in lengths}
-    found["throughput"] = _throughput(whisper, 1 if quick else ROUNDS)
+    rounds = 1 if quick else ROUNDS
+    found["throughput"] = _throughput(whisper, rounds)
+    found["brief"] = _throughput(Whisper(model, 1, ["en"], BRIEF_S), rounds) | {"window_s": BRIEF_S}
     for hosted_model in ("whisper-1", "gpt-4o-mini-transcribe"):
         found[hosted_model] = {
             f"{seconds} s": asyncio.run(_sent(hosted_model, seconds)) for seconds in lengths

@@ -57,7 +57,7 @@ class Whisper:
     Args:
         model: a `faster_whisper.WhisperModel`.
         languages: that may be detected.
-        window_s: what it looks at where the recordings are no longer.
+        window_s: what it looks at, or a multiple of it where a recording is longer.
     """
 
     def __init__(
@@ -92,8 +92,9 @@ class Whisper:
             (number, at, piece) for number, row in enumerate(rows) for at, piece in _windows(row.samples)
         ]
         features = [self._model.feature_extractor(piece.astype(np.float32) / 32768) for _, _, piece in pieces]
-        short = max(each.shape[-1] for each in features) <= self._window_s * FRAMES_PER_S
-        frames = (self._window_s if short else WINDOW_S) * FRAMES_PER_S
+        step = self._window_s * FRAMES_PER_S
+        longest = max(each.shape[-1] for each in features)
+        frames = min(WINDOW_S * FRAMES_PER_S, -(-longest // step) * step)
         encoded = self._model.encode(np.stack([pad_or_trim(each, frames) for each in features]))
         if rows[0].detect:
             spoken = self._spoken(

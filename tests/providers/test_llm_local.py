@@ -296,7 +296,7 @@ async def test_a_model_that_cannot_be_loaded_is_said_at_the_start(vendor: OpenAI
 async def test_one_that_takes_long_to_load_is_no_failure(vendor: OpenAIServer) -> None:
     vendor.chat.hang_after = 0
     found = await find(vendor)
-    own = LlmSettings(local=LocalLlmSettings(timeout_s=0.2))
+    own = LlmSettings(local=LocalLlmSettings(timeout_s=1.0))
     mind = plugin("llm", "local").create(Settings(llm=own, local_servers=(found,)))
     try:
         await mind.start()

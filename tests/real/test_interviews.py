@@ -7,7 +7,6 @@ heard all the same: their sound is measured where it arrives.
 from __future__ import annotations
 
 import asyncio
-import os
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,7 +42,6 @@ ANSWERS = {
 }
 AUDIBLE = 330  # of 32768: -40 dBFS
 WITHIN_S = 60.0  # a greeting takes 6 to 9 s to say, and the machine may be busy with other things
-WHOLE = bool(os.environ.get("VIVA_WHOLE_INTERVIEWS"))  # to the farewell: a minute and a half of talk
 
 
 class Listener:
@@ -71,21 +69,16 @@ def spoken(call: Caller) -> list[str]:
     return list(said.values())
 
 
-def times(call: Caller, kind: str) -> int:
-    return sum(event["type"] == kind for event in call.events)
-
-
 async def reached(call: Caller, kind: str, count: int) -> None:
     """Waits until that has come so many times."""
     async with asyncio.timeout(WITHIN_S):
-        while times(call, kind) < count:
+        while sum(event["type"] == kind for event in call.events) < count:
             call.arrived.clear()
             await call.arrived.wait()
 
 
 async def interview(server: Served, language: str) -> tuple[list[str], list[int]]:
     """The replies, and how long each was audible."""
-    audible: list[int] = []
     async with caller(server, direction="recvonly") as call:
         await call.until("session.created", WITHIN_S)
         listener = Listener(call.pc.getReceivers()[0].track)
@@ -93,18 +86,14 @@ async def interview(server: Served, language: str) -> tuple[list[str], list[int]
         try:
             viva: dict[str, Any] = {"mode": "interview", "language": language, "greet": True}
             call.send("session.update", session={"type": "realtime", "viva": viva})
-            replies = 1
-            while True:
-                heard_before = listener.audible_ms
-                await reached(call, "output_audio_buffer.stopped", replies)
-                audible.append(listener.audible_ms - heard_before)
-                if times(call, "viva.ended") or (replies == 2 and not WHOLE):
-                    return spoken(call), audible
-                content = [{"type": "input_text", "text": ANSWERS[language]}]
-                message = {"type": "message", "role": "user", "content": content}
-                call.send("conversation.item.create", item=message)
-                call.send("response.create")
-                replies += 1
+            await reached(call, "output_audio_buffer.stopped", 1)
+            greeting_ms = listener.audible_ms
+            content = [{"type": "input_text", "text": ANSWERS[language]}]
+            message = {"type": "message", "role": "user", "content": content}
+            call.send("conversation.item.create", item=message)
+            call.send("response.create")
+            await reached(call, "output_audio_buffer.stopped", 2)
+            return spoken(call), [greeting_ms, listener.audible_ms - greeting_ms]
         finally:
             listening.cancel()
             await asyncio.wait({listening})
@@ -116,7 +105,6 @@ async def server() -> AsyncIterator[Served]:
         yield one
 
 
-@pytest.mark.timeout(400)
 async def test_an_interview_is_held_in_each_language(server: Served) -> None:
     codes = list(languages())
     held = await asyncio.gather(*(interview(server, code) for code in codes))
@@ -125,9 +113,5 @@ async def test_an_interview_is_held_in_each_language(server: Served) -> None:
         if code == "en":
             assert "yourself" in replies[0]
             continue
-        for question, reply in zip(BANK[code]["interview"], replies, strict=False):
+        for question, reply in zip(BANK[code]["interview"][:2], replies, strict=True):
             assert fold(question, code) in fold(reply, code)
-        if WHOLE:
-            assert any(
-                fold(line, code) in fold(replies[-1], code) for line in languages()[code].say["goodbye"]
-            )

@@ -22,7 +22,7 @@ def about(config: Config, engines: Engines, load: Load) -> dict[str, Any]:
     return {
         "version": __version__,
         "ready": engines.ready,
-        "providers": [_provider(engines, stage) for stage in STAGES],
+        "providers": [_provider(config, engines, stage) for stage in STAGES],
         "modes": [
             {"id": mode.id, "title": mode.title, "summary": mode.summary, "persona": mode.persona}
             for mode in catalogue.modes.values()
@@ -54,13 +54,14 @@ def about(config: Config, engines: Engines, load: Load) -> dict[str, Any]:
         "limits": {
             "calls": load.calls,
             "max_calls": load.max_calls,
+            "no_budget_s": load.no_budget_s,
             "longest_utterance_s": config.pipeline.turns.longest_utterance_s,
             "connect_timeout_s": config.server.connect_timeout_s,
         },
     }
 
 
-def _provider(engines: Engines, stage: Any) -> dict[str, Any]:
+def _provider(config: Config, engines: Engines, stage: Any) -> dict[str, Any]:
     engine = engines.stages[stage]
     return {
         "stage": stage,
@@ -69,6 +70,7 @@ def _provider(engines: Engines, stage: Any) -> dict[str, Any]:
         "why": engine.chosen.why,
         "better": engine.chosen.better,
         "chain": _chain(engine.chosen),
+        "charged": any(config.prices.charged(link.provider) for link in engine.chosen.each),
         "ready": engine.ready,
         "error": engine.error,
     }

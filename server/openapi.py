@@ -82,7 +82,7 @@ SECRET_ASKED = _object(
     viva=_object(single_use=YES_NO, user={"type": "string", "maxLength": 200}),
 )
 CARRIED = _object(
-    ["call_id", "seconds", "line", "mode", "language", "items", "key", "user", "money"],
+    ["call_id", "seconds", "line", "mode", "language", "items", "key", "user", "money", "not_priced"],
     call_id=TEXT,
     seconds=WHOLE,
     line={"type": "string", "enum": ["webrtc", "websocket", ""]},
@@ -92,6 +92,7 @@ CARRIED = _object(
     key=TEXT,
     user=TEXT,
     money=MONEY,
+    not_priced={"type": "array", "items": TEXT},
 )
 TODAY = _object(["spent", "budget", "currency"], spent=MONEY, budget=MONEY, currency=TEXT)
 PROVIDER = _object(["stage", "name", "ready"], stage=TEXT, name=TEXT, detail=TEXT, ready=YES_NO)

@@ -67,6 +67,12 @@ class PriceSettings(Section):
             return spent.amount * _rate(rates, spent.unit)
         return 0.0 if spent.host and is_own(spent.host) else None
 
+    def charged(self, provider: Any) -> bool:
+        """Somebody sends a bill for its work."""
+        charges = getattr(provider, "charges", None)
+        own = charges is None or (charges.host and is_own(charges.host) and not self.rates(name_of(charges)))
+        return not own
+
     def not_priced(self, providers: Iterable[Any]) -> list[str]:
         """Those of them that are charged for, and have no price: their names here."""
         charges = (getattr(provider, "charges", None) for provider in providers)

@@ -176,6 +176,7 @@ class MediaWorker:
                 call.grant.key,
                 call.grant.user,
                 call.costs.money,
+                tuple(call.costs.figures().get("not_priced", ())),
             )
             for call in self._calls.values()
         ]

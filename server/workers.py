@@ -95,6 +95,7 @@ class Carried:
     key: str  # label of the key it was placed with; "": none
     user: str
     money: float  # what it has cost so far, as far as that is known
+    not_priced: tuple[str, ...]  # what is charged for beside that: "provider/model"
 
 
 class Socket(Protocol):

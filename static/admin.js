@@ -1,5 +1,7 @@
 // The operator's page: who is talking, what answers them, and a way to end a call. The key stays in this module.
 
+import { money, waitWords } from './costs.js';
+
 const EVERY_MS = 3000;
 const WORDS = { stt: 'Ears', llm: 'Mind', tts: 'Voice' };
 const LINES = { webrtc: 'WebRTC', websocket: 'WebSocket', '': 'waiting for its client' };
@@ -23,10 +25,13 @@ function duration(seconds) {
   return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
 }
 
-function row(call) {
+/** @returns {string}  what a call has cost; never 0 where that is not known */
+const cost = ({ money: sum, not_priced: unknown }, currency) => (unknown.length ? (sum ? `${money(sum, currency)} and more, not priced` : 'not priced') : money(sum, currency));
+
+function row(call, currency) {
   const tr = document.createElement('tr');
   const who = [call.key, call.user].filter(Boolean).join(', ') || 'nobody';
-  tr.append(...[call.call_id.slice(0, 18), duration(call.seconds), LINES[call.line], `${call.mode}, ${call.language}`, call.items, who].map(cell));
+  tr.append(...[call.call_id.slice(0, 18), duration(call.seconds), LINES[call.line], `${call.mode}, ${call.language}`, call.items, cost(call, currency), who].map(cell));
   const button = document.createElement('button');
   button.type = 'button';
   button.className = 'plain';
@@ -44,6 +49,12 @@ function row(call) {
   return tr;
 }
 
+function spentToday({ today: { spent, budget, currency }, no_budget_s: noBudgetS }) {
+  const limit = budget ? ` of ${money(budget, currency)}` : '';
+  const closed = noBudgetS ? ` New calls are refused until midnight, ${waitWords(noBudgetS)}.` : '';
+  return `Spent since midnight UTC, by the server’s prices: ${money(spent, currency)}${limit}.${closed}`;
+}
+
 function stage(one) {
   const li = document.createElement('li');
   const name = document.createElement('b');
@@ -56,9 +67,10 @@ function stage(one) {
 function show(seen) {
   const room = `${seen.calls} of ${seen.max_calls} lines in use`;
   $('state').textContent = `Viva ${seen.version}: ${seen.draining ? 'stopping, ' : seen.ready ? '' : 'loading, '}${room}`;
+  $('today').textContent = spentToday(seen);
   $('stages').replaceChildren(...seen.providers.map(stage));
   const focused = document.activeElement?.closest?.('tr')?.dataset.id;
-  $('calls').replaceChildren(...seen.list.map(row));
+  $('calls').replaceChildren(...seen.list.map((call) => row(call, seen.today.currency)));
   if (focused) $('calls').querySelector(`[data-id="${CSS.escape(focused)}"] button`)?.focus();
   $('calls-box').hidden = !seen.list.length;
   $('none').hidden = seen.list.length > 0;

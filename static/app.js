@@ -102,7 +102,7 @@ export class App {
     this.goodbye?.destroy();
     this.goodbye = new Face($('goodbye'), this.person.id);
     this.goodbye.setExpression('pleased');
-    showEnded(this.model, this.person, this.language);
+    showEnded(this.model, this.person, this.language, this.startPage.about.providers.some(({ charged }) => charged));
   }
 
   home() {
@@ -217,7 +217,7 @@ export class App {
     if (fault.kind === 'over' && !this.model.turns.length) { this.home(); return; }      // the page came back too late
     if (NO_UDP.includes(fault.kind) && !this.bySocket) { this.bySocket = true; this.#dial(attempt); return; }
     const waits = Boolean(resume.token());
-    const again = !['rejected', 'locked', 'offline', 'elsewhere'].includes(fault.kind) && (waits || attempt <= RETRIES);
+    const again = !['rejected', 'locked', 'offline', 'elsewhere', 'budget'].includes(fault.kind) && (waits || attempt <= RETRIES);
     this.#quality({ level: 0 });
     this.dispatch({ type: 'page.lost', fault, waits, attempt: again ? attempt : 0 });
     clearTimeout(this.timers.retry);

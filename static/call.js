@@ -168,14 +168,16 @@ export class Call extends EventTarget {
       throw new CallError({ kind: 'gone', offline: !navigator.onLine });
     }
     if (response.status === 201) return response;
-    if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS: Number(response.headers.get('Retry-After')) || null });
-    if (response.status === 429) throw new CallError({ kind: 'often', retryAfterS: Number(response.headers.get('Retry-After')) || null });
+    const { error: refusal = {} } = await response.json().catch(() => ({}));      // a proxy's own pages are no JSON
+    const retryAfterS = Number(response.headers.get('Retry-After')) || null;
+    if (refusal.code === 'budget_spent') throw new CallError({ kind: 'budget', retryAfterS });
+    if (response.status === 503) throw new CallError({ kind: 'busy', retryAfterS });
+    if (response.status === 429) throw new CallError({ kind: 'often', retryAfterS });
     if (response.status === 401) throw new CallError({ kind: 'locked' });
     if (response.status === 409) throw new CallError({ kind: 'elsewhere' });
     if (response.status === 410) throw new CallError({ kind: 'over' });
     if (response.status >= 500) throw new CallError({ kind: 'gone' });
-    const refusal = await response.json().catch(() => ({}));
-    throw new CallError({ kind: 'rejected', message: refusal.error?.message ?? `The server answered ${response.status}.` });
+    throw new CallError({ kind: 'rejected', message: refusal.message ?? `The server answered ${response.status}.` });
   }
 
   #receive(event) {

@@ -1,6 +1,7 @@
 // The page after the last word: what is known now, and nothing else.
 
 import { asText, turnElement } from './transcript.js';
+import { costWords } from './costs.js';
 import { countWords } from './turns.js';
 
 const $ = (id) => document.getElementById(id);
@@ -21,8 +22,11 @@ export function figuresOf(m, language) {
     words: of('you').reduce((sum, turn) => sum + countWords(turn.text, language), 0) };
 }
 
-/** @param {object} m  @param {{name: string}} person  @param {{code: string, direction: string}} language */
-export function showEnded(m, person, language) {
+/**
+ * @param {object} m  @param {{name: string}} person  @param {{code: string, direction: string}} language
+ * @param {boolean} charged  somebody is asked here who may send a bill
+ */
+export function showEnded(m, person, language, charged) {
   const { lastedMs, youMs, theyMs, yourTurns, theirTurns, words } = figuresOf(m, language.code);
   $('ended-title').textContent = lastedMs < 1000 ? 'That was short.' : `That was ${length(lastedMs)}.`;
   $('ended-text').textContent = yourTurns ? `You and ${person.name} talked. This page has counted along; nothing is judged.` : `You did not get to say anything this time. ${person.name} is here whenever you are.`;
@@ -38,6 +42,7 @@ export function showEnded(m, person, language) {
     item.append(strong, ` ${text}`);
     return item;
   }));
+  $('ended-costs').textContent = [m.ending === 'budget_spent' ? 'It ended because what it may cost was spent.' : '', costWords(m.costs, charged)].filter(Boolean).join(' ');
   $('ended-log').hidden = $('keep').hidden = !m.turns.some((turn) => turn.text);
   $('ended-turns').replaceChildren(...m.turns.filter((turn) => turn.text).map((turn) => turnElement(turn, person.name, language)));
   $('ended-title').focus();

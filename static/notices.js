@@ -1,7 +1,11 @@
 // The words for everything that can go wrong: what happened, what to do, and the buttons that do it.
 // An action is [class, text, name]; app.js does what the name says.
 
+import { waitWords } from './costs.js';
 import { isBroken } from './states.js';
+
+/** @param {number} seconds  until there is a new one */
+export const budgetWords = (seconds) => `This server has spent what it may in a day. It talks again after midnight UTC, ${waitWords(seconds)}.`;
 
 const MIC = {
   refused: { title: 'The browser blocks your microphone', steps: ['Select the icon left of the page’s address', 'Set Microphone to Allow', 'Come back here and try again'], alarm: 'The browser blocks the microphone. You can allow it, or type instead.' },
@@ -28,6 +32,7 @@ const FAULTS = {
   dropped: (m) => (m.waits ? WAITING : { title: 'The connection is gone', text: `${retrying(m).trim()} What was said stays on this page; on the server the conversation starts anew.`.trim() }),
   gone: (m) => (m.waits ? WAITING : { title: 'The server does not answer', text: `${m.fault.offline ? 'This device seems to have no network. If the server runs on it, it may have stopped.' : 'It may be restarting, or stopped.'}${retrying(m)} What was said stays on this page.` }),
   busy: (m) => ({ title: 'Every line is taken', text: `This server talks with as many people as it can at the moment.${m.attempt ? ` The page tries again${m.fault.retryAfterS ? ` every ${m.fault.retryAfterS} s` : ''}, attempt ${m.attempt}.` : ' Please try again later.'}` }),
+  budget: (m) => ({ title: 'Today’s budget is spent', text: budgetWords(m.fault.retryAfterS) }),
   often: (m) => ({ title: 'Too many calls from your network', text: `This server takes only so many from one address or key.${m.attempt ? ` The page tries again${m.fault.retryAfterS ? ` in ${m.fault.retryAfterS} s` : ''}, attempt ${m.attempt}.` : ' Please try again later.'}` }),
   offline: () => ({ title: 'No network', text: 'The browser finds no way out of this machine, not even to itself: is the Wi-Fi off, or does a privacy extension block WebRTC? Any network will do, it needs no internet.' }),
   timeout: (m) => ({ title: 'No sound gets through', text: `The server answered, but its sound does not arrive: a firewall may block UDP.${retrying(m)}` }),

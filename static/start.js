@@ -3,12 +3,14 @@
 import { send } from './access.js';
 import { Face } from './face.js';
 import { LogIn } from './login.js';
+import { budgetWords } from './notices.js';
 import { PERSONAS } from './face/personas.js';
 
 const $ = (id) => document.getElementById(id);
 const STAGES = { stt: 'Ears', llm: 'Mind', tts: 'Voice' };
 const ASK_AGAIN_MS = 1000;                        // while models load
 const GONE_MS = 3000;                             // while the server does not answer
+const SPENT_MS = 60_000;                          // while it may spend nothing
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -34,11 +36,14 @@ export class StartPage {
       if (round !== this.round) return;
       if (this.locked) { this.logIn.show(); return; }
       if (about) this.logIn.hide();
-      $('server-gone').hidden = about !== null;
-      if (about) this.#show(about); else $('server-gone').textContent = 'The server does not answer. The page tries again every few seconds.';
+      if (about) this.#show(about);
+      const wrong = !about ? 'The server does not answer. The page tries again every few seconds.' : about.limits?.no_budget_s ? budgetWords(about.limits.no_budget_s) : '';
+      $('server-gone').hidden = !wrong;
+      $('server-gone').textContent = wrong;
       this.#button();
-      if (about && (about.ready || !about.providers.some((one) => !one.ready && !one.error))) return;
-      await new Promise((done) => { setTimeout(done, about ? ASK_AGAIN_MS : GONE_MS); });
+      const spent = Boolean(about?.limits?.no_budget_s);
+      if (about && !spent && (about.ready || !about.providers.some((one) => !one.ready && !one.error))) return;
+      await new Promise((done) => { setTimeout(done, spent ? SPENT_MS : about ? ASK_AGAIN_MS : GONE_MS); });
     }
   }
 
@@ -145,18 +150,22 @@ export class StartPage {
     const { providers } = this.about;
     const list = $('engines').querySelector('dl');
     list.replaceChildren(...providers.flatMap((one) => {
-      const what = make('dd');
-      what.append(make('b', '', one.name), one.detail ? ` ${one.detail}` : '');
-      if (!one.ready) what.append(' ', make('span', one.error ? 'bad' : 'loading', one.error ? `Not working: ${one.error}` : 'Loading…'));
+      const what = make('dd'), [first = one, ...others] = one.chain ?? [], error = one.error ?? first.error;
+      what.append(make('b', '', first.name), first.detail ? ` ${first.detail}` : '');
+      if (error || !one.ready) what.append(' ', make('span', error ? 'bad' : 'loading', error ? `Not working: ${error}` : 'Loading…'));
+      if (others.length) what.append(make('span', 'next', `If it fails: ${others.map(({ name, error: wrong }) => (wrong ? `${name} (not working: ${wrong})` : name)).join(', then ')}`));
       return [make('dt', '', STAGES[one.stage] ?? one.stage), what];
     }));
-    $('engines').querySelector('ul').replaceChildren(...providers.map((one) => make('li', '', `${STAGES[one.stage] ?? one.stage}: ${one.why}`)));
+    $('engines').querySelector('ul').replaceChildren(...providers.flatMap((one) => [
+      make('li', '', `${STAGES[one.stage] ?? one.stage}: ${one.why}`),
+      ...(one.better ? [make('li', 'better', `Better would be ${one.better}`)] : []),
+    ]));
   }
 
   #button() {
     const loading = this.about?.providers.filter((one) => !one.ready && !one.error) ?? [];
-    const stuck = !this.about || !$('server-gone').hidden;
+    const spent = Boolean(this.about?.limits?.no_budget_s), stuck = !this.about || !$('server-gone').hidden;
     $('go').disabled = stuck || loading.length > 0;
-    $('go').textContent = stuck ? 'Waiting for the server' : loading.length ? `Getting the ${loading.map((one) => (STAGES[one.stage] ?? one.stage).toLowerCase()).join(' and ')} ready…` : 'Start talking';
+    $('go').textContent = spent ? 'Closed until midnight UTC' : stuck ? 'Waiting for the server' : loading.length ? `Getting the ${loading.map((one) => (STAGES[one.stage] ?? one.stage).toLowerCase()).join(' and ')} ready…` : 'Start talking';
   }
 }

@@ -39,6 +39,7 @@ export const START = Object.freeze({
   caption: { who: 'none', text: '' },
   turns: [],
   measured: [],                                   // viva.turn_metrics, oldest first
+  costs: null,                                    // the last viva.costs
   speech: {},                                     // item id → { from, to }: ms of the microphone's clock, pauses included
   theySpoke: 0, voiceSince: null, upSince: null, lasted: 0,      // ms of the page's
 });
@@ -89,7 +90,8 @@ const ON = {
   // That the language is not understood has been said already.
   'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
   'viva.provider': (m, e) => (m.note?.kind === 'deaf' ? {} : { note: { kind: 'provider', text: `${PARTS[e.stage]} changed from ${e.from} to ${e.to}: ${e.why}.` } }),
-  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: `${e.why === 'server_stops' ? 'This server is about to be stopped' : 'This server ends conversations after a while'}: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
+  'viva.costs': (m, e) => ({ costs: e }),
+  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: e.in_s === null ? 'What conversations may cost here is nearly spent: this one ends soon, with a goodbye.' : `${e.why === 'server_stops' ? 'This server is about to be stopped' : 'This server ends conversations after a while'}: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
   // The same conversation on a new line; its items follow, so what is known is only put in its place again.
   'viva.resumed': (m, e) => ({
     turns: m.turns.at(-1)?.who === 'note' ? m.turns.slice(0, -1) : m.turns,

@@ -75,6 +75,59 @@ def test_whoever_may_not_talk_longer_is_told_before(fold: Any) -> None:
     assert note["text"] == "This server is about to be stopped: 5 minutes are left."
 
 
+def test_whoever_may_not_spend_more_is_told_before_without_a_time_that_nobody_knows(fold: Any) -> None:
+    note = fold([floor("listening"), {"type": "viva.ending", "in_s": None, "why": "budget_spent"}])["note"]
+    assert note["text"].endswith("this one ends soon, with a goodbye.")
+
+
+def test_costs_are_those_told_last(fold: Any) -> None:
+    told = [{"type": "viva.costs", "money": money} for money in (0.1, 0.2)]
+    assert fold(told)["costs"]["money"] == 0.2
+    assert fold([])["costs"] is None
+
+
+def used(stage: str, money: float | None) -> dict[str, Any]:
+    return {"stage": stage, "name": f"{stage}/m", "unit": "seconds", "amount": 1, "money": money}
+
+
+@pytest.mark.parametrize(
+    ("costs", "charged", "words"),
+    [
+        (None, False, "It cost nothing: all of it ran on the server itself."),
+        (None, True, ""),
+        ({"money": 0, "used": [used("llm", 0)]}, False, "It cost nothing: no vendor was asked."),
+        (
+            {"money": 0.0412, "used": [used("stt", 0.01), used("llm", 0.0252), used("tts", 0.006)]},
+            True,
+            "It cost about $0.041: ears $0.01, mind $0.025, voice $0.006.",
+        ),
+        (
+            {"money": 1.5, "wasted": 0.25, "used": [used("llm", 1.5)]},
+            True,
+            "It cost about $1.50: mind $1.50. Of that, $0.25 went into answers that were not needed, "
+            "as you went on speaking.",
+        ),
+        (
+            {"money": 0, "not_priced": ["deepgram/nova-9"], "used": [used("stt", None)]},
+            True,
+            "What it cost is not known: no price is set here for deepgram/nova-9.",
+        ),
+        (
+            {"money": 0.5, "not_priced": ["a/b", "c/d"], "used": [used("llm", 0.5), used("stt", None)]},
+            True,
+            "It cost about $0.50: mind $0.50, and more that is not known, "
+            "as no price is set here for a/b and c/d.",
+        ),
+    ],
+)
+def test_what_a_talk_cost_is_said_as_far_as_it_is_known(
+    blank: Page, costs: dict[str, Any] | None, charged: bool, words: str
+) -> None:
+    told = costs and {"currency": "USD", "wasted": 0, "not_priced": [], **costs}
+    say = "async ([costs, charged]) => (await import('/costs.js')).costWords(costs, charged)"
+    assert blank.evaluate(say, [told, charged]) == words
+
+
 def test_reply_that_is_not_yet_audible_is_thinking(fold: Any) -> None:
     assert fold([floor("answering")])["state"] == "thinking"
     assert fold([floor("answering", audible=True)])["state"] == "speaking"

@@ -166,6 +166,13 @@ def look_closely(page: Page, name: str, *, full: bool) -> None:
         ] == []
 
 
+def closer(page: Page, name: str, *, full: bool = False) -> None:
+    """By hand, on both screens."""
+    for screen, (width, height) in SCREENS.items() if SHOTS or AXE else ():
+        page.set_viewport_size({"width": width, "height": height})
+        look_closely(page, f"{name}-{screen}", full=full)
+
+
 def test_words_follow_the_voice_and_the_cut_ones_are_struck_through(open_page: Any) -> None:
     page = open_page()
     enter(page, "speaking")
@@ -322,6 +329,7 @@ def test_sound_that_needs_a_click_asks_for_it_and_takes_any(open_page: Any, targ
     [
         ({"kind": "busy", "retryAfterS": 20}, "Every line is taken"),
         ({"kind": "often", "retryAfterS": 7}, "Too many calls from your network"),
+        ({"kind": "budget", "retryAfterS": 20_000}, "Today’s budget is spent"),
         ({"kind": "locked"}, "Your log-in has run out"),
         ({"kind": "gone"}, "The server does not answer"),
         ({"kind": "offline"}, "No network"),
@@ -335,6 +343,7 @@ def test_each_failure_to_connect_has_its_words(open_page: Any, fault: dict[str, 
     page.click("#go")
     expect(page.locator("#notice h2")).to_have_text(words)
     assert state_of(page) == "lost"
+    closer(page, f"lost-{fault['kind']}")
     page.click("#notice [data-action=leave]")
     assert state_of(page) == "start"
 
@@ -428,6 +437,125 @@ def test_end_by_the_server_waits_for_the_last_word_and_counts_honestly(open_page
     assert "12 seconds you spoke" in page.inner_text("#glance")
     assert "39 words of yours, in 2 turns; Alex had 3 turns" in page.inner_text("#glance")
     assert page.evaluate("driver.calls[0].closed") is True
+
+
+USED = [
+    {"stage": "stt", "name": "openai/whisper-1", "unit": "seconds", "amount": 41, "money": 0.0041},
+    {"stage": "llm", "name": "openai/gpt-4o", "unit": "output_tokens", "amount": 900, "money": 0.021},
+    {"stage": "tts", "name": "elevenlabs/x", "unit": "characters", "amount": 800, "money": 0.04},
+]
+COSTS = {
+    "type": "viva.costs",
+    "currency": "USD",
+    "money": 0.0651,
+    "wasted": 0.004,
+    "not_priced": [],
+    "used": USED,
+}
+
+
+def test_what_a_talk_cost_is_said_after_the_last_word(open_page: Any) -> None:
+    page = open_page()
+    enter(page, "speaking")
+    tell(page, [{**COSTS, "money": 0.01}, COSTS])
+    page.click("#leave")
+    costs = page.inner_text("#ended-costs")
+    assert costs.startswith("It cost about $0.065: ears $0.0041, mind $0.021, voice $0.04.")
+    closer(page, "ended-costs")
+    page.click("#again")
+    page.click("#go")
+    page.evaluate("driver.dialled(2)")
+    page.evaluate("driver.tell('up', {})")
+    tell(page, EARLIER)
+    page.click("#leave")
+    assert page.inner_text("#ended-costs") == "It cost nothing: all of it ran on the server itself."
+
+
+def test_end_of_a_budget_is_told_before_and_after(open_page: Any) -> None:
+    page = open_page()
+    enter(page, "listening")
+    tell(page, [{"type": "viva.ending", "in_s": None, "why": "budget_spent"}])
+    expect(page.locator("#notice")).to_contain_text("nearly spent: this one ends soon, with a goodbye")
+    closer(page, "ending-budget")
+    tell(page, [COSTS, {"type": "viva.ended", "why": "budget_spent"}])
+    expect(page.locator("body")).to_have_attribute("data-state", "ended")
+    assert page.inner_text("#ended-costs").startswith("It ended because what it may cost was spent. It cost")
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Changes what the server says of itself."""
+
+    def change(**fields: Any) -> None:
+        for name, value in fields.items():
+            monkeypatch.setitem(ABOUT, name, value)
+
+    return change
+
+
+def test_server_that_may_spend_no_more_today_is_closed(
+    elsewhere: Any, browser: Browser, address: str
+) -> None:
+    elsewhere(limits={"max_calls": 8, "no_budget_s": 20_000})
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(address)
+    expect(page.locator("#go")).to_have_text("Closed until midnight UTC")
+    expect(page.locator("#go")).to_be_disabled()
+    gone = page.inner_text("#server-gone")
+    assert gone.endswith("It talks again after midnight UTC, in 6 hours.")
+    closer(page, "start-budget")
+    page.close()
+
+
+def test_what_answers_is_named_with_what_stands_in_for_it_and_what_would_be_better(
+    elsewhere: Any, open_page: Any
+) -> None:
+    links = [
+        ("deepgram", "nova-3 at Deepgram", None),
+        ("openai", "whisper-1 at OpenAI", "the key is refused"),
+    ]
+    links += [("pocketsphinx", "US English, on this server", None)]
+    chain = [{"name": name, "detail": detail, "error": error} for name, detail, error in links]
+    ears, mind, voice = ABOUT["providers"]
+    voice = {**voice, "better": "elevenlabs: set ELEVENLABS_API_KEY; openai: set OPENAI_API_KEY"}
+    elsewhere(providers=[{**ears, "name": "deepgram", "chain": chain, "charged": True}, mind, voice])
+    page = open_page()
+    said = page.inner_text("#engines dl")
+    assert "deepgram nova-3 at Deepgram" in said
+    assert "If it fails: openai (not working: the key is refused), then pocketsphinx" in said
+    page.click("#engines summary")
+    assert "Better would be elevenlabs: set ELEVENLABS_API_KEY" in page.inner_text("#engines ul")
+    closer(page, "start-chain", full=True)
+
+
+ADMIN_SEEN = {
+    "version": "0.1.0", "ready": True, "draining": False, "calls": 2, "max_calls": 8, "no_budget_s": 0,
+    "providers": [{**one, "error": None} for one in ABOUT["providers"]],
+    "today": {"spent": 4.125, "budget": 5.0, "currency": "USD"},
+    "list": [
+        {"call_id": f"call_local_{number}", "seconds": 130, "line": "webrtc", "mode": "interview",
+         "language": "en", "items": 9, "key": "school", "user": "ann", "money": money, "not_priced": unknown}
+        for number, money, unknown in ((1, 0.0412, []), (2, 0.0, ["openai/gpt-9"]))
+    ],
+}  # fmt: skip
+
+
+def test_operator_sees_what_each_call_and_the_day_cost(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    seen = dict(ADMIN_SEEN)
+    page.route("**/v1/viva/admin/calls", lambda route: route.fulfill(json=seen))
+    page.goto(f"{address}/admin.html")
+    page.fill("#key", "any")
+    page.click("#door button")
+    expect(page.locator("#today")).to_have_text(
+        "Spent since midnight UTC, by the server’s prices: $4.13 of $5.00."
+    )
+    rows = [row.split("\t") for row in page.inner_text("#calls").splitlines()]
+    assert [row[5] for row in rows] == ["$0.041", "not priced"]
+    closer(page, "admin")
+    seen["no_budget_s"] = 3600
+    expect(page.locator("#today")).to_contain_text("New calls are refused until midnight, in 60 minutes.")
+    page.close()
 
 
 def test_choices_outlive_the_page(open_page: Any, address: str) -> None:

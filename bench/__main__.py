@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import chain, connect, delays, ears, floor, media, talk, whisper
+from bench import chain, connect, delays, ears, floor, live, media, talk, voices, whisper
 from bench.table import rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -67,7 +67,9 @@ PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "media": _media,
     "ears": _ears,
     "whisper": whisper.run,
+    "live": live.run,
     "chain": chain.run,
+    "voices": voices.run,
     "floor": _floor,
 }
 

@@ -214,6 +214,18 @@ def _whisper(of: Figures) -> Iterator[Row]:
         )
 
 
+def _live(of: Figures) -> Iterator[Row]:
+    for name, own in of.items():
+        new, kept = own["new"], own["kept"]
+        yield (
+            f"{name}'s protocol: words after 100 ms of speech, on a line that waited / on a new one "
+            f"({own['handshake_ms']:.0f} ms)",
+            f"{kept['first_ms']:.0f} / {new['first_ms']:.0f} ms",
+            "",
+        )
+        yield "the same, from the pause to its words, besides the vendor's time", f"{kept['final_ms']} ms", ""
+
+
 def _chain(of: Figures) -> Iterator[Row]:
     stages = {"stt": "recogniser", "llm": "model", "tts": "voice"}
     for death, what in (("cut", "breaks the connection"), ("hang", "falls silent")):
@@ -247,6 +259,7 @@ PARTS = {
     "media": _media,
     "ears": _ears,
     "whisper": _whisper,
+    "live": _live,
     "chain": _chain,
     "voices": _voices,
 }

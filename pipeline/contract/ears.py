@@ -13,7 +13,7 @@ from pipeline.contract.checks import check
 from pipeline.providers import Pause, Transcript
 
 SLACK_MS = 500  # some vendors pad the sound, or round to frames
-TOGETHER = 4
+TOGETHER = 3
 
 
 @check("stt")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SETTLE_S = 2.0  # what was closed or cancelled gets so long to end, on a busy machine too
+SETTLE_S = 1.0  # what was closed or cancelled gets so long to end
+PROCESSES_S = 4.0  # likewise, where nothing but processes is left: a machine may have others to run
 EVERY_S = 0.02  # how often that is looked at
 LOOPS_OWN = ("asyncio_", "AnyIO")  # threads of the loop's default executor, and of one like it: they stay
 
@@ -63,50 +65,51 @@ async def ended(processes: frozenset[Process]) -> None:
 
 
 async def left(before: Inventory, during: Inventory) -> str:
-    """What of it is there still, and was not before, in words; "" when nothing is. Waits up to SETTLE_S.
+    """What of it is there still, and was not before, in words; "" when nothing is. Gives it time to end.
 
     `during`: while the provider was at work. The child of one that is gone is no longer below this one."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + SETTLE_S
-    while True:
-        words = _left(before, during)
-        if not words or loop.time() > until:
-            return words
-        await asyncio.sleep(EVERY_S)
+
+    def look() -> list[str]:
+        now = inventory()
+        tasks = sorted(task.get_name() for task in now.tasks - before.tasks if not task.done())
+        threads = sorted(thread.name for thread in now.threads - before.threads)
+        orphans = {process for process in during.processes - before.processes if _lives(process)}
+        found = [f"task {name}" for name in tasks] + [f"thread {name}" for name in threads]
+        return found + _counted(
+            processes=len((now.processes - before.processes) | orphans), sockets=now.sockets - before.sockets
+        )
+
+    return await _settled(look)
 
 
 async def more(before: Inventory) -> str:
-    """Of which there are more than before, in words; "" when of nothing. Waits up to SETTLE_S."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + SETTLE_S
+    """Of which there are more than before, in words; "" when of nothing. Gives it time to end."""
+
+    def look() -> list[str]:
+        now = inventory()
+        return _counted(
+            tasks=len(now.tasks) - len(before.tasks),
+            threads=len(now.threads) - len(before.threads),
+            processes=len(now.processes) - len(before.processes),
+            sockets=now.sockets - before.sockets,
+        )
+
+    return await _settled(look)
+
+
+def _counted(**numbers: int) -> list[str]:
+    return [f"{count} {kind}" for kind, count in numbers.items() if count > 0]
+
+
+async def _settled(look: Callable[[], list[str]]) -> str:
+    began = asyncio.get_running_loop().time()
     while True:
-        words = _more(before, inventory())
-        if not words or loop.time() > until:
-            return words
+        found = look()
+        only_processes = all(each.endswith("processes") for each in found)
+        within_s = PROCESSES_S if only_processes else SETTLE_S
+        if not found or asyncio.get_running_loop().time() - began > within_s:
+            return ", ".join(found)
         await asyncio.sleep(EVERY_S)
-
-
-def _more(before: Inventory, now: Inventory) -> str:
-    counts = {
-        "task(s)": len(now.tasks) - len(before.tasks),
-        "thread(s)": len(now.threads) - len(before.threads),
-        "process(es)": len(now.processes) - len(before.processes),
-        "socket(s)": now.sockets - before.sockets,
-    }
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count > 0)
-
-
-def _left(before: Inventory, during: Inventory) -> str:
-    now = inventory()
-    tasks = sorted(task.get_name() for task in now.tasks - before.tasks if not task.done())
-    threads = sorted(thread.name for thread in now.threads - before.threads)
-    orphans = {process for process in during.processes - before.processes if _lives(process)}
-    processes = len((now.processes - before.processes) | orphans)
-    sockets = now.sockets - before.sockets
-    found = [f"task {name}" for name in tasks] + [f"thread {name}" for name in threads]
-    found += [f"{processes} process(es)"] if processes else []
-    found += [f"{sockets} socket(s)"] if sockets > 0 else []
-    return ", ".join(found)
 
 
 def _lives(process: Process) -> bool:

@@ -1,9 +1,9 @@
 """AssemblyAI's streaming recognition, third version: words while they are spoken, over a WebSocket.
 
 A Pause is a ForceEndpoint: it ends the turn, which is told once more with its stops and capitals. Sound goes
-in pieces of 50 ms at least, so the last ones are held back until more comes. A connection is charged for by
-the time that it is open, also between two utterances (of that only what a further utterance follows is told
-to a call).
+in pieces of 50 ms at least; what is left at a Pause is made up to that with silence. A connection is charged
+for by the time that it is open, also between two utterances (of that only what a further utterance follows is
+told to a call).
 
 The messages are the SDK's. Its client, also the asynchronous one, is not used: it swallows what it cannot
 read and then waits for ever, keeps a Retry-After to itself, and see `pipeline.vendor_socket`.
@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+from bisect import bisect
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode, urlsplit
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 NAME = "assemblyai"
 ADDRESS = "wss://streaming.assemblyai.com"
 VERSION = "2025-05-12"  # of the protocol
-LEAST = 2 * 60 * MIC_RATE // 1000  # bytes, 60 ms of sound in a message; it takes 50 to 1000
-MOST = 2 * 900 * MIC_RATE // 1000
+BYTES_PER_MS = 2 * MIC_RATE // 1000
+LEAST, MOST = 50 * BYTES_PER_MS, 1000 * BYTES_PER_MS  # of sound in a message
 LONGEST_TERM = 50  # characters
 SIX = ("en", "es", "fr", "de", "it", "pt")
 TWELVE = (*SIX, "nl", "hi", "ar", "ja", "zh")
@@ -161,11 +162,14 @@ class _Line:
     """
 
     def __init__(self, vendor: Vendor, connection: ClientConnection, models: Any) -> None:
-        self.sent_ms = 0  # what is held back included
+        self.sent_ms = 0  # what is held back included, what was made up not
         self._vendor = vendor
         self._connection = connection
         self._models = models
         self._held = bytearray()
+        # Where on the wire silence was made up, and how much by then, in ms.
+        self._made_up_at: list[int] = []
+        self._made_up: list[int] = []
         self._finished = False
         self._charged_at = asyncio.get_running_loop().time()
 
@@ -179,25 +183,30 @@ class _Line:
 
     async def send(self, sound: bytes) -> None:
         self._held += sound
-        self.sent_ms += 1000 * len(sound) // 2 // MIC_RATE
-        while (ready := len(self._held) - LEAST) >= LEAST:
-            await self._send_held(min(ready, MOST))
+        self.sent_ms += len(sound) // BYTES_PER_MS
+        while len(self._held) >= LEAST:
+            piece = bytes(self._held[:MOST])
+            del self._held[:MOST]
+            await self._send(piece)
 
     async def ask(self) -> None:
-        await self._send_held(len(self._held))
+        await self._send_rest()
         await self._say(self._models.ForceEndpoint())
 
     async def finish(self) -> None:
-        await self._send_held(len(self._held))
+        await self._send_rest()
         self._finished = True
         await self._say(self._models.TerminateSession())
 
-    async def _send_held(self, count: int) -> None:
-        """The first bytes of it; made up to what is the least with silence."""
-        sound = bytes(self._held[:count])
-        del self._held[:count]
-        if sound:
-            await self._send(sound.ljust(LEAST, b"\0"))
+    async def _send_rest(self) -> None:
+        if not self._held:
+            return
+        rest = bytes(self._held)
+        self._held.clear()
+        before = self._made_up[-1] if self._made_up else 0
+        self._made_up_at.append(self.sent_ms + before)
+        self._made_up.append(before + (LEAST - len(rest)) // BYTES_PER_MS)
+        await self._send(rest.ljust(LEAST, b"\0"))
 
     async def _say(self, message: Any) -> None:
         await self._send(message.model_dump_json())
@@ -237,7 +246,13 @@ class _Line:
 
     def _piece(self, turn: Any) -> live.Piece:
         words = tuple(
-            Word(word.text, word.start, word.end, min(1.0, max(0.0, word.confidence))) for word in turn.words
+            Word(
+                word.text,
+                self._spoken_at(word.start),
+                self._spoken_at(word.end),
+                min(1.0, max(0.0, word.confidence)),
+            )
+            for word in turn.words
         )
         over = turn.end_of_turn and turn.turn_is_formatted
         # Before the turn is over, its text lacks the word that is being spoken.
@@ -245,6 +260,11 @@ class _Line:
         text = turn.transcript if turn.end_of_turn else " ".join([turn.transcript, *speaking])
         until_ms = words[-1].end_ms if words else self.sent_ms
         return live.Piece(text, words, until_ms, settled=over, asked_for=over)
+
+    def _spoken_at(self, ms: int) -> int:
+        """A time on the wire, without the silence that was made up before it."""
+        made_up = bisect(self._made_up_at, ms)
+        return ms - self._made_up[made_up - 1] if made_up else ms
 
     async def close(self) -> None:
         if self.is_open:  # so that it does not wait for more, and charge for that

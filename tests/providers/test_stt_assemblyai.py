@@ -14,6 +14,7 @@ from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer
 from pipeline.settings import Language, Secrets, Settings
 from tests.providers.ears import heard, microphone
+from tests.providers.spoken import answered
 from tests.sounds import chunks, noise
 from tests.vendors.assemblyai_server import KEY, AssemblyAIServer
 
@@ -106,6 +107,16 @@ async def test_sound_comes_in_pieces_that_it_takes(
     assert len(finals) == len(lengths_ms)
     sent_s = sum(len(seen.sound) for seen in vendor.seen) / 2 / 16_000
     assert sum(lengths_ms) <= 1000 * sent_s <= sum(lengths_ms) + 50 * len(lengths_ms)
+
+
+async def test_silence_that_is_made_up_at_pauses_shifts_no_word(vendor: AssemblyAIServer) -> None:
+    vendor.heard = lambda pcm: [("so", 0.1, 0.2)]
+    ears = ears_at(vendor)
+    pieces = 10
+    finals = await answered(ears, noise(220 * pieces), [220 * number for number in range(1, pieces)])
+    await ears.close()
+    assert [word.start_ms for word in finals[-1].words] == [220 * number + 100 for number in range(pieces)]
+    assert all(len(seen.sound) > 2 * 16 * 220 for seen in vendor.seen), "220 ms are no whole pieces"
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "auth"), (403, "forbidden"), (429, "rate_limited")])

@@ -78,6 +78,12 @@ def test_plug_ins_know_nothing_of_the_conversation_nor_of_each_other(stage: str)
             assert part not in above | others, f"{name_of(file)} imports {used}"
 
 
+def test_the_contract_is_no_part_of_a_call() -> None:
+    for file in [*modules("pipeline"), *modules("server")]:
+        if "contract" not in file.parts and file.stem != "contract":
+            assert not any(inside(used, "pipeline.contract") for used in imports(file)), file
+
+
 @pytest.mark.parametrize("pure", ["turns", "patience", "gate", "sentences", "playout", "dialogue"])
 def test_what_decides_does_not_wait(pure: str) -> None:
     file = ROOT / "pipeline" / f"{pure}.py"

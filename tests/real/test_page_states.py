@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.real.browser import chromium, page_server, watch_for_trouble
 from tests.real.scenes import ABOUT, EARLIER, SCENES, floor, heard, reply_begins, said
@@ -363,6 +364,32 @@ NO_PATH = """async (online) => {
   window.RTCPeerConnection = real;
   return { fault, ms: performance.now() - began };
 }"""
+
+
+REFUSED = """async () => {
+  const { Call } = await import('/call.js');
+  const call = new Call({ microphone: null, camera: null, viva: {} });
+  const fault = await call.open().then(() => null, (error) => error.fault);
+  call.close();
+  return fault;
+}"""
+
+
+def test_refusal_of_a_call_is_known_by_its_code_and_a_proxys_by_its_status(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/mark.svg")
+    spent = {"error": {"code": "budget_spent", "message": "raw"}}
+    bodies = iter([json.dumps(spent), "<h1>Service Unavailable</h1>"])
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, headers={"Retry-After": "70"}, body=next(bodies))
+
+    page.route("**/v1/realtime/calls", refuse)
+    assert page.evaluate(REFUSED) == {"kind": "budget", "retryAfterS": 70}
+    assert page.evaluate(REFUSED) == {"kind": "busy", "retryAfterS": 70}
+    page.close()
 
 
 @pytest.mark.parametrize(("online", "within_ms"), [(False, 2000), (True, 4000)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -12,9 +14,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from pipeline import modes
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
+from pipeline.providers import Expecting, Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
 from pipeline.settings import Language, OpenAITtsSettings, Secrets, Settings, TtsSettings
 from pipeline.tts.espeak import RATE, Espeak
 from pipeline.visemes import shapes_of
@@ -215,6 +218,66 @@ async def test_openai_the_first_piece_comes_before_the_last_is_made(
     seen = await vendor.request("speech")
     await seen.ended.wait()
     assert seen.outcome == "closed_by_client"
+
+
+def with_own(vendor: OpenAIServer, **own: object) -> Voice:
+    given = OpenAITtsSettings.model_validate({"base_url": vendor.base_url, **own})
+    created: Voice = plugin("tts", "openai").create(Settings(tts=TtsSettings(openai=given)))
+    return created
+
+
+@pytest.mark.parametrize(("asked", "rate"), [("wav", 22_050), ("pcm", 16_000)])
+async def test_openai_other_servers_give_what_they_can(vendor: OpenAIServer, asked: str, rate: int) -> None:
+    """A WAV that says its rate, whatever was asked for; PCM whose rate the settings say."""
+    tone = b"\x00\x10\x00\xf0" * 6000
+    vendor.sound, vendor.sound_type = tone, "application/octet-stream"
+    if asked == "wav":
+        head = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+        vendor.sound = b"RIFF" + struct.pack("<I", 2**32 - 1) + head + b"data" + b"\xff" * 4 + tone
+    voice = with_own(vendor, format=asked, pcm_rate=16_000)
+    phrase = await said(voice, "Hello.")
+    await voice.close()
+    assert phrase.samples.tobytes() == tone
+    assert {piece.rate for piece in phrase.pieces} == {rate}
+    assert (await vendor.request("speech")).body["response_format"] == asked
+
+
+async def test_openai_other_servers_are_asked_for_their_own_voices(vendor: OpenAIServer) -> None:
+    voice = with_own(vendor, voices={"vera": "af_bella"}, instructions=False)
+    await said(voice, "Hello.", style=modes.style("interview", "vera", "openai"))
+    await said(voice, "Hello.", style=modes.style("interview", "alex", "openai"))
+    await voice.close()
+    bodies = [seen.body for seen in vendor.requests("speech")]
+    assert [body["voice"] for body in bodies] == ["af_bella", "ash"]
+    assert not any("instructions" in body for body in bodies)
+
+
+async def test_openai_a_phrase_goes_over_the_connection_that_was_opened_for_it(
+    vendor: OpenAIServer, hosted: Voice
+) -> None:
+    assert isinstance(hosted, Expecting)
+    for _ in range(2):
+        hosted.expect(language="en", style=STYLE)
+    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "tts-openai-connect"])
+    await said(hosted, "Hello.")
+    (opened,) = vendor.requests("models")
+    assert (await vendor.request("speech")).port == opened.port
+
+
+@pytest.mark.parametrize("name", ["espeak", "openai"])
+async def test_the_first_sound_comes_soon(
+    vendor: OpenAIServer, espeak: Espeak, hosted: Voice, name: str
+) -> None:
+    """The best of some: a machine that is busy with other things makes single ones late."""
+    vendor.speech.first_ms = 100
+    voice, bound_s = (espeak, 0.03) if name == "espeak" else (hosted, 0.1 + 0.02)
+    took_s: list[float] = []
+    while len(took_s) < 3 or (min(took_s) > bound_s and len(took_s) < 30):
+        began = time.perf_counter()
+        async with aclosing(voice.speak("Take your time.", language="en", style=STYLE)) as stream:  # type: ignore[type-var]
+            await anext(aiter(stream))
+            took_s.append(time.perf_counter() - began)
+    assert min(took_s) <= bound_s
 
 
 async def test_openai_start_names_what_there_is(vendor: OpenAIServer, hosted: Voice) -> None:

@@ -45,6 +45,7 @@ class Seen:
     headers: dict[str, str]  # names in lower case
     body: dict[str, Any]  # JSON, or the form's fields
     file: bytes = b""  # transcriptions: the sound sent
+    port: int = 0  # of the client: the same for requests over one connection
     pieces: int = 0  # of the answer sent so far
     outcome: Outcome = "open"
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +73,7 @@ class OpenAIServer:
         self.word_ms = 300  # length of each word of a text
         # pcm: 16 bit, 24 kHz, 0.5 s; or what makes it from the request's JSON
         self.sound: bytes | Callable[[dict[str, Any]], bytes] = b"\x00\x10\x00\xf0" * 6000
+        self.sound_type = "audio/pcm"  # Content-Type
         self.block_bytes = 4801  # of it sent at once; odd, as blocks of a network are
         self.seen: list[Seen] = []
         self.base_url = ""
@@ -204,7 +206,7 @@ class OpenAIServer:
         seen = await self._note("speech", request, body)
         sound = self.sound(body) if callable(self.sound) else self.sound
         blocks = [sound[at : at + self.block_bytes] for at in range(0, len(sound), self.block_bytes)]
-        return await self._answer(seen, request, self.speech, "audio/pcm", blocks)
+        return await self._answer(seen, request, self.speech, self.sound_type, blocks)
 
     # ------------------------------------------------------------------ what all have in common
 
@@ -212,7 +214,8 @@ class OpenAIServer:
         self, route: Route, request: web.Request, body: dict[str, Any], sound: bytes = b""
     ) -> Seen:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        seen = Seen(route, headers, body, sound)
+        assert request.transport is not None
+        seen = Seen(route, headers, body, sound, request.transport.get_extra_info("peername")[1])
         async with self._arrived:
             self.seen.append(seen)
             self._arrived.notify_all()

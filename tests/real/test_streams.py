@@ -13,10 +13,13 @@ from pydantic import SecretStr
 from pipeline import events as ev
 from pipeline.audio import VOICE_CHUNK
 from pipeline.choice import plugin
+from pipeline.notices import Spent
+from pipeline.providers import Recognizer
 from pipeline.session import Parts, Session
 from pipeline.settings import CallSettings, Secrets, Settings
 from tests.session.call import silero
 from tests.sounds import chunks, padded, silence, speech
+from tests.vendors.deepgram_server import DeepgramServer
 from tests.vendors.openai_server import OpenAIServer
 
 QUESTION = "what is a cache"
@@ -53,11 +56,13 @@ class Line:
 
 
 @asynccontextmanager
-async def vendor_call() -> AsyncIterator[tuple[OpenAIServer, Line]]:
+async def vendor_call(ears: Recognizer | None = None) -> AsyncIterator[tuple[OpenAIServer, Line]]:
+    """With OpenAI's ears, mind and voice, or other ears."""
     async with OpenAIServer() as vendor:
         secrets = Secrets(openai_api_key=SecretStr("sk-test"), openai_base_url=vendor.base_url)
         settings = Settings(secrets=secrets)
-        ears, mind, voice = (plugin(stage, "openai").create(settings) for stage in ("stt", "llm", "tts"))
+        mind, voice = (plugin(stage, "openai").create(settings) for stage in ("llm", "tts"))
+        ears = ears or plugin("stt", "openai").create(settings)
         session = Session(
             Parts(ears, mind, voice, silero()), settings, CallSettings(mode="chat", greet=False)
         )
@@ -108,3 +113,21 @@ async def test_a_reply_prepared_for_nothing_is_closed_at_the_vendor_too() -> Non
         async with asyncio.timeout(5):
             await chat.ended.wait()
         assert chat.outcome == "closed_by_client"
+
+
+@pytest.mark.real
+async def test_two_turns_are_heard_while_they_are_spoken_over_one_line() -> None:
+    async with DeepgramServer() as hearing:
+        hearing.heard, hearing.word_ms = QUESTION, 150
+        async with vendor_call(plugin("stt", "deepgram").create(hearing.settings())) as (vendor, line):
+            vendor.reply = "It keeps things near."
+            for _ in range(2):
+                line.events.clear()
+                await line.speak(padded(speech(QUESTION), 200, 60))
+                assert line.seen(ev.Partial), "before the pause"
+                await line.listen_until(ev.AudioStopped)
+                said = [event.text for event in line.events if isinstance(event, ev.Transcribed)]
+                assert said[0].startswith(QUESTION)
+                spent = [event for event in line.events if isinstance(event, Spent)]
+                assert "deepgram" in {event.provider for event in spent}
+            assert len({id(seen.headers) for seen in hearing.seen}) == 1

@@ -18,7 +18,8 @@ from pipeline.languages import language_of
 from pipeline.sentences import Sentences
 from pipeline.speakable import speakable
 
-_SENTENCE = re.compile(r"[^.!?…。！？।؟]*[.!?…。！？।؟]*[\"'”’»)]*\s*")
+# Where one part ends and the next begins: a sentence, or what leads up to one ("What's missing: ...").
+_BETWEEN = re.compile(r"(?<=[.!?…:؟।])\s+|(?<=[。！？：])\s*")
 
 
 def is_fixed(spoken: str, language: str) -> bool:
@@ -29,8 +30,8 @@ def is_fixed(spoken: str, language: str) -> bool:
 
 
 def _parts(spoken: str) -> Iterator[str]:
-    """Sentence by sentence: short ones are spoken together with the next."""
-    return (part for match in _SENTENCE.finditer(spoken) if (part := match.group().strip()))
+    """Short ones are spoken together, so each is looked up by itself."""
+    return (part for part in _BETWEEN.split(spoken.strip()) if part)
 
 
 @cache
@@ -47,7 +48,7 @@ def _texts(language: str) -> Iterator[str]:
     names = [persona.name for persona in modes.load().personas.values()]
     for text in _sources(language):
         for name in names if "{persona}" in text else names[:1]:
-            said = text.replace("{persona}", name)
+            said = text.replace("{persona}", name).replace("{tip}", "").replace("{ask}", "")  # ours, too
             if "{" not in said:  # the rest of the places are for what somebody said
                 yield said
 
@@ -55,10 +56,11 @@ def _texts(language: str) -> Iterator[str]:
 def _sources(language: str) -> Iterator[str]:
     for lines in language_of(language).say.values():
         yield from lines
-    yield from _strings(_table("partner").get(language, {}))
+    talk = _table("partner")
+    yield from _strings([talk[language], talk["formal"].get(language)])
     if language != "en":
         return
-    yield from _strings(_table("scripted"))
+    yield from _strings([talk["chat"], talk["chat_words"], _table("scripted")])
     for question in bank().questions.values():
         yield from (question.ask, question.follow_up, question.tip)
         yield from (point.teach for point in question.points)

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from pipeline import modes
-from pipeline.choice import choose
+from pipeline.choice import choose, plugin
 from pipeline.coach.questions import bank
 from pipeline.errors import ProviderError
 from pipeline.fixed_phrases import is_fixed
 from pipeline.languages import say
 from pipeline.notices import Notice, heard_by
 from pipeline.phrase_cache import PhraseFiles, Remembering, kept
-from pipeline.providers import Speech, VoiceStyle
+from pipeline.providers import Message, Note, ReplyOptions, Speech, Token, VoiceStyle
 from pipeline.sentences import Sentences
 from pipeline.settings import OpenAITtsSettings, Secrets, Settings, TtsCacheSettings, TtsSettings
 from pipeline.speakable import speakable
@@ -227,6 +227,30 @@ def test_what_the_cutter_makes_of_fixed_texts_is_fixed(language: str) -> None:
     cutter = Sentences(language)
     phrases = [*cutter.push(" ".join(lines)), *cutter.flush()]
     assert all(is_fixed(speakable(phrase, language).text, language) for phrase in phrases)
+
+
+def test_advice_is_fixed_with_what_leads_up_to_it() -> None:
+    tip = next(iter(bank().questions.values())).tip
+    assert is_fixed(speakable(f"One tip: {tip}", "en").text, "en")
+    assert not is_fixed("One tip: Maria, talk less.", "en")
+
+
+@pytest.mark.parametrize(("mode", "language"), [("chat", "en"), ("language", "de"), ("interview", "fr")])
+async def test_most_of_what_the_scripted_mind_says_is_fixed(mode: str, language: str) -> None:
+    """What it says with a person's own words in it is not."""
+    mind = plugin("llm", "scripted").create(Settings())
+    messages = [Message("system", "")]
+    spoken: list[str] = []
+    for _ in range(8):
+        options = ReplyOptions(language, mode, persona_name="Vera")
+        pieces = [piece async for piece in mind.reply(messages, options)]
+        text = "".join(piece.text for piece in pieces if isinstance(piece, Token))
+        note = next((piece.data for piece in pieces if isinstance(piece, Note)), None)
+        messages += [Message("assistant", text, note), Message("user", "I lived in Berlin for three years.")]
+        cutter = Sentences(language)
+        spoken += [speakable(phrase, language).text for phrase in (*cutter.push(text), *cutter.flush())]
+    fixed = [phrase for phrase in spoken if is_fixed(phrase, language)]
+    assert len(fixed) >= 0.8 * len(spoken)
 
 
 @pytest.mark.parametrize("text", ["", " ", "Maria.", "Hi, I'm Maria.", "You said kubernetes."])

@@ -24,7 +24,10 @@ async def use_up(
     Args:
         ended: set when the session has said its last word.
     """
-    over = {asyncio.create_task(_time(limits, wire)): TIME, asyncio.create_task(_money(costs, wire)): MONEY}
+    over = {
+        asyncio.create_task(_time(limits, wire), name="time"): TIME,
+        asyncio.create_task(_money(costs, wire), name="money"): MONEY,
+    }
     try:
         done, _ = await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
     finally:

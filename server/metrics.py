@@ -43,7 +43,7 @@ class Metrics:
         self._lasted = self._histogram("viva_call_duration_seconds", "How long calls were.", CALL_S)
         self._answered = self._histogram(
             "viva_response_latency_seconds",
-            "From the end of speech to the first sample of the answer.",
+            "Voice to voice: from the end of speech to the first sample of the answer.",
             ANSWER_S,
         )
         self._patience = self._histograms(
@@ -58,7 +58,9 @@ class Metrics:
             ADDED_S,
         )
         self._turns = self._counters("viva_turns", "Turns answered.", "prepared")
-        self._interruptions = self._counter("viva_interruptions", "Replies that a person broke into.")
+        self._interruptions = self._counter(
+            "viva_interruptions", "Barge-ins: replies that a person broke into."
+        )
         self._withdrawals = self._counter(
             "viva_withdrawals", "Replies taken back, as the person had not finished."
         )

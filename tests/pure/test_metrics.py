@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import events as ev
+from pipeline.notices import Spent
 from pipeline.providers import Usage
 from server.metrics import Metrics
 
@@ -80,6 +81,21 @@ def test_speech_tokens_and_failures_are_counted_by_where_they_belong(metrics: Me
 def test_a_provider_that_gave_way_is_counted_with_the_one_that_took_over(metrics: Metrics) -> None:
     metrics.observe(ev.FellOver("tts", "elevenlabs", "espeak", "timeout", "said nothing for 5 s"))
     assert figures(metrics)["viva_provider_changes_total{from=elevenlabs,stage=tts,to=espeak}"] == 1
+
+
+def test_money_is_counted_by_what_it_went_into_and_what_has_no_price_apart() -> None:
+    metrics = Metrics("one", "EUR")
+    metrics.spent(Spent("llm", "openai", "gpt-4o", "output_tokens", 500), 0.005)
+    metrics.spent(Spent("stt", "deepgram", "nova-9", "seconds", 12.5), None)
+    metrics.wasted(0.002)
+    metrics.today(0.005, 10)
+    seen = figures(metrics)
+    assert seen["viva_cost_total{currency=EUR,model=openai/gpt-4o,stage=llm}"] == 0.005
+    assert seen["viva_provider_usage_total{model=openai/gpt-4o,stage=llm,unit=output_tokens}"] == 500
+    assert seen["viva_provider_usage_not_priced_total{model=deepgram/nova-9,stage=stt,unit=seconds}"] == 12.5
+    assert not [name for name in seen if name.startswith("viva_cost_total") and "nova" in name]
+    assert seen["viva_cost_wasted_total{currency=EUR}"] == 0.002
+    assert (seen["viva_day_cost{currency=EUR}"], seen["viva_day_cost_limit{currency=EUR}"]) == (0.005, 10)
 
 
 def test_calls_are_counted_as_they_come_and_go(metrics: Metrics) -> None:

@@ -214,12 +214,17 @@ async def test_a_call_may_go_on_after_sigterm_and_a_second_signal_ends_it(tmp_pa
 async def test_the_check_lists_what_there_is_and_does_one_turn_with_the_embedded_stages(
     tmp_path: Path,
 ) -> None:
-    status, out, err = await run(tmp_path, "--check")
+    status, out, err = await run(tmp_path, "--check", VIVA_BUDGET__DAY="2")
     assert status == 0, (out, err)
     listed, timed = [], []
     for line in out.splitlines():
         (timed if " ms " in line else listed).append(line)
-    assert [line for line in listed if not line.startswith(" ")] == ["ears", "mind", "voice"]
+    assert [line for line in listed if not line.startswith(" ")] == [
+        "ears",
+        "mind",
+        "voice",
+        "budget: 2 USD a day",
+    ]
     for stage, names in BUILT_IN.items():
         *others, embedded = names
         assert any(line.startswith(f"  takes  {embedded}: ") for line in listed), stage

@@ -65,6 +65,8 @@ class ChainEars:
 class _Hearing(Relay[Transcript]):
     """One utterance."""
 
+    early = True
+
     def __init__(self, links: Links, language: str, hints: Sequence[str]) -> None:
         def knows(link: Link) -> bool:
             return bool(link.provider.knows(language))
@@ -76,6 +78,8 @@ class _Hearing(Relay[Transcript]):
         self._pauses_s: list[float] = []  # when each Pause came; without one, when the sound ended
         self._finals = 0  # of them that are answered
         self._shown = 0  # characters of the newest partial
+        self._catches_up: Attempt[Transcript] | None = None  # it took over, and has not heard so much yet
+        self._heard: Attempt[Transcript] | None = None  # whose words were the newest
         first = next((link for link in links.all if knows(link)), links.all[0])
         super().__init__(links, first, links.order(knows) or [first], self._transcribe)
 
@@ -144,12 +148,14 @@ class _Hearing(Relay[Transcript]):
     def answers(self, transcript: Transcript, full_pass: bool) -> list[Transcript]:
         """What is said of it to whoever listens: partials do not shrink while one that took over catches up,
         and a full one is made where its link makes none."""
-        assert self.at_work is not None
+        assert self.at_work is not None, "it has just said something"
+        if self._heard is not self.at_work:
+            self._heard = self._catches_up = self.at_work
         match transcript.kind:
             case "partial":
-                if len(transcript.text) < self._shown:
+                if self._catches_up is not None and len(transcript.text) < self._shown:
                     return []
-                self._shown = len(transcript.text)
+                self._shown, self._catches_up = len(transcript.text), None
                 return [transcript]
             case "final":
                 self._finals = min(self._finals + 1, len(self._pauses_s))

@@ -80,7 +80,7 @@ class ChainMind:
                         speaker = relay.at_work.link
                         excuse = "" if _continues(speaker) else say("lost_thread", options.language)[0]
                         said.taken_over(excuse)
-                        if noted and noted.get(MIND) != speaker.name:
+                        if noted and _continues(speaker) and noted.get(MIND) != speaker.name:
                             yield Note({**noted, MIND: speaker.name})
                     if isinstance(piece, Note):
                         piece = Note({**piece.data, MIND: speaker.name})
@@ -122,8 +122,8 @@ def _continues(link: Link) -> bool:
 
 
 def _last_note(messages: Sequence[Message]) -> Mapping[str, Any]:
-    """What was noted last, by whichever mind: who speaks now may note nothing. That the conversation ended is
-    no matter of the reply that follows."""
+    """What was noted last, by whichever mind: one that notes nothing itself hands it on, but not that the
+    conversation has ended."""
     note = next((message.note for message in reversed(messages) if message.note), {})
     return {key: value for key, value in note.items() if key != "ended"}
 

@@ -57,6 +57,8 @@ class Relay(Generic[Result]):
         begin: a link's stream for the work, or for what is left of it when that link's turn comes.
     """
 
+    early = False  # True: whoever is at work is heard before its first result too
+
     def __init__(
         self,
         links: Links,
@@ -90,6 +92,8 @@ class Relay(Generic[Result]):
                 elif news is Word.END:
                     if attempt is self.at_work and not self.owes():
                         self._over(attempt)
+                        for piece in attempt.pieces:
+                            yield piece
                         return
                     message = "it ended without an answer"
                     why = ProviderError(self._links.stage, attempt.link.name, message, "bad_response")
@@ -99,7 +103,7 @@ class Relay(Generic[Result]):
                     if self.decides(news):
                         self._decided(attempt)
                     attempt.pieces.append(news)
-                    while attempt is self.at_work and attempt.pieces:
+                    while attempt is self.at_work and attempt.pieces and (attempt.gave or self.early):
                         yield attempt.pieces.popleft()
         finally:
             await self._close()
@@ -121,7 +125,7 @@ class Relay(Generic[Result]):
         return self._links.least_late_s if late.gave else self._links.late_after_s(late.link)
 
     def decides(self, piece: Result) -> bool:
-        """Whether it is a result, which wins a race. Others wait until theirs does."""
+        """Whether it is a result, which wins a race. Other pieces wait for one."""
         return True
 
     def nobody_else(self) -> None:

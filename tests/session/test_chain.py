@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import events as ev
 from pipeline.errors import ProviderError
+from pipeline.notices import Spent, tell
 from tests import virtual
 from tests.session.call import Call, Ears, Mind, Voice
 from tests.session.chains import (
@@ -64,6 +65,17 @@ def test_a_change_is_told_once_and_the_return_after_the_cool_down_too(stage: str
     gone, back = (seen.at_ms for seen in call.of(ev.FellOver))
     assert COOL_S * 1000 <= back - gone <= 1000 * COOL_S + 2 * EVERY_MS
     assert [text for _, text in call.texts()] == [QUESTION, ANSWER] * 6
+
+
+def test_what_a_vendor_charges_reaches_the_call_also_for_what_came_too_late() -> None:
+    class Charging(Voice):
+        async def speak(self, text: str, **how: Any) -> Any:
+            tell(Spent("tts", "vendor", "", "characters", len(text)))
+            async for piece in super().speak(text, **how):
+                yield piece
+
+    call = talk(tts=voice(Charging(delay_ms=3000), Charging()))
+    assert [seen.event.amount for seen in call.of(ev.Spent)] == [len(ANSWER)] * 2
 
 
 def test_a_vendor_that_has_had_enough_is_asked_again_when_it_said() -> None:

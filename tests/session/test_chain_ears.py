@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pipeline import events as ev
 from pipeline.audio import MIC_RATE, AudioChunk
-from pipeline.providers import Pause
+from pipeline.providers import Pause, Transcript
 from tests import virtual
 from tests.session.call import Ears
 from tests.session.chains import (
@@ -108,3 +109,28 @@ def test_each_pause_is_answered_once_whoever_answers_it() -> None:
     assert virtual.run(finals()) == [
         ("final", "one"), ("full", "one"), ("final", "one two"), ("full", "one two")
     ]  # fmt: skip
+
+
+def test_a_caption_does_not_shrink_while_the_next_ears_catch_up() -> None:
+    class Word(Ears):
+        """A partial for each word, every 0.1 s of sound; each may be the last."""
+
+        partials: Sequence[str] = ()
+        dies_after = 99
+
+        async def transcribe(self, audio: Any, **how: Any) -> Any:
+            async for number, piece in counted(audio):
+                if isinstance(piece, Pause):
+                    yield Transcript("final", self.partials[-1])
+                elif number // 5 == self.dies_after:
+                    raise DOWN
+                elif number % 5 == 4 and number // 5 < len(self.partials):
+                    yield Transcript("partial", self.partials[number // 5])
+
+    dying, following = Word([]), Word([])
+    dying.partials, dying.dies_after = ["what", "what is ah", "what is"], 3
+    following.partials = ["what", "what is", "what is a", "what is a cache"]
+    call = talk(stt=ears(dying, following))
+    shown = [seen.event.transcript.text for seen in call.of(ev.Partial) if seen.event.transcript.sure == 0]
+    # A recogniser may take back what it has said itself.
+    assert shown == ["what", "what is ah", "what is", "what is", "what is a", "what is a cache"]

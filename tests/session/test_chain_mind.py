@@ -10,8 +10,9 @@ import pytest
 
 from pipeline import events as ev
 from pipeline.languages import say
-from pipeline.providers import Piece, Token, ToolCall
+from pipeline.providers import Message, Note, Piece, ReplyOptions, Token, ToolCall
 from pipeline.settings import ChainSettings
+from tests import virtual
 from tests.session.call import Mind
 from tests.session.chains import (
     ANSWER,
@@ -176,3 +177,28 @@ def test_behind_a_whole_sentence_no_excuse_is_needed() -> None:
     breaking = WildMind([Way("I see what you mean. And", ends="error", after=5)])
     call = talk(llm=mind(breaking, Reciting(["What is a cache?"])))
     assert call.texts()[1] == ("assistant", "I see what you mean. What is a cache?")
+
+
+def notes(*minds: Any, before: dict[str, Any]) -> dict[str, Any]:
+    """What a reply leaves as its note."""
+
+    async def reply() -> dict[str, Any]:
+        said = [Message("assistant", "One?", before), Message("user", "two")]
+        noted: dict[str, Any] = {}
+        async for piece in mind(*minds).reply(said, ReplyOptions("en", "chat")):
+            if isinstance(piece, Note):
+                noted |= piece.data
+        return noted
+
+    return virtual.run(reply())
+
+
+def test_a_mind_that_notes_nothing_hands_on_what_another_one_noted() -> None:
+    noted = notes(Mind(["I see."]), before={"asked": "q1", "ended": "stopped", "mind": "second"})
+    assert noted == {"asked": "q1", "mind": "first"}
+    assert notes(Mind(["I see."]), before={"asked": "q1", "mind": "first"}) == {}
+
+
+def test_what_a_mind_noted_before_it_failed_is_not_noted() -> None:
+    noting = Reciting(["One?"], note={"asked": "q2"})
+    assert notes(WildMind([Way(ends="error")]), noting, before={}) == {"asked": "q2", "mind": "second"}

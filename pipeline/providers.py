@@ -19,7 +19,9 @@ from pipeline.settings import NamedTool, Tool
 
 
 class Provider(Protocol):
-    """What all three have in common. One object serves all calls at once."""
+    """What all three have in common. One object serves all calls at once.
+
+    One that a vendor charges for also has `charges`, see `pipeline.notices.Spent`."""
 
     name: str  # the plug-in's name, e.g. "pocketsphinx"
     detail: str  # for a person, e.g. "small.en, int8, on this server"

@@ -16,7 +16,9 @@ from pipeline import modes
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.notices import Notice, Spent, heard_by
+from pipeline.playout import WordMark
 from pipeline.providers import Speech, VoiceStyle
+from pipeline.reply import Reply, fixed
 from pipeline.settings import ElevenLabsSettings, Secrets, Settings
 from pipeline.tts.elevenlabs import WAITING, ElevenLabs
 from tests.vendors.elevenlabs_server import KEY, ElevenLabsServer
@@ -120,6 +122,26 @@ async def test_the_mouth_follows_the_letters(vendor: ElevenLabsServer, voice: El
     assert [each.mnemonic for piece in pieces for each in piece.phonemes if each.mnemonic != "_:"] == [
         "T", "E", "S", "i", "p", "m", "O", "v", "E", "s",
     ]  # fmt: skip
+
+
+async def test_captions_and_mouth_of_a_reply_follow_the_voice(
+    vendor: ElevenLabsServer, voice: ElevenLabs
+) -> None:
+    text = "Well, that was short. Tell me more about it."
+    clock = asyncio.get_running_loop().time
+    reply = Reply(fixed(text), voice, STYLE, "en", wording=None, clock=clock)
+    await reply.run()
+    words: list[tuple[int, str]] = []
+    shapes: list[str] = []
+    while not reply.playout.drained:
+        at = reply.playout.position
+        _, marks, mouth = reply.playout.read(480)
+        words += [(at, mark.text) for mark in marks if isinstance(mark, WordMark)]
+        shapes += [mark.shape for mark in mouth]
+    assert "".join(word for _, word in words) == text
+    assert len(words) == len({at for at, _ in words}), "each at its own time"
+    assert len(set(shapes)) > 5
+    assert not reply.failures
 
 
 @pytest.mark.parametrize("language", ["ja", "zh"])

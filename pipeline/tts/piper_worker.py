@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
+import signal
 import socket
 import sys
 import threading
@@ -104,8 +104,8 @@ def speak(voices: Voices, server: socket.socket) -> None:
     except Exception as error:
         if options.terminate:
             return
-        logging.exception("%s failed", name)
-        say(b"E", json.dumps({"error": f"{name} failed: {' '.join(str(error).split())[:200]}"}).encode())
+        # Not its message, which may hold what was to be said.
+        say(b"E", json.dumps({"error": f"{name} failed ({type(error).__name__})"}).encode())
         return
     say(b"E", b"{}")
 
@@ -138,6 +138,7 @@ def _serve(voices: Voices, server: socket.socket) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle: it closes the socket
     control, threads, in_memory = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
     voices = Voices(threads, in_memory)
     control.send(READY)

@@ -142,6 +142,7 @@ async def test_pace_and_persona_and_language_are_heard(voice: Piper) -> None:
     assert not np.array_equal(plain[: len(other)], other[: len(plain)])
     assert len(fast) < 0.7 * len(plain)
     assert len(german)
+    assert await said(voice, style=VoiceStyle(voice="libritts#1"))
     for pieces in await asyncio.gather(*(said(voice, style=VoiceStyle(voice="amy")) for _ in range(6))):
         assert np.array_equal(samples(pieces), other)
     with pytest.raises(ProviderError) as raised:
@@ -198,6 +199,20 @@ async def test_a_model_that_cannot_be_loaded_is_named_when_it_starts(tmp_path: P
     with pytest.raises(ProviderError, match=r"en_US-broken-low\.onnx cannot be loaded") as raised:
         await voice.start()
     assert (raised.value.stage, raised.value.provider, raised.value.code) == ("tts", "piper", "crashed")
+    await voice.close()
+
+
+async def test_a_model_that_fails_while_it_speaks_is_named_and_costs_one_phrase(tmp_path: Path) -> None:
+    path = make(tmp_path, "en_US-unfit-low", speakers=2)
+    config = json.loads(Path(f"{path}.json").read_text())
+    Path(f"{path}.json").write_text(json.dumps({**config, "num_speakers": 1}))  # so it is not told who speaks
+    make(tmp_path, "en_US-well-low")
+    voice = Piper(settings(tmp_path))
+    await voice.start()
+    with pytest.raises(ProviderError, match=r"en_US-unfit-low\.onnx failed \(") as raised:
+        await said(voice, style=VoiceStyle(voice="unfit"))
+    assert "friend" not in str(raised.value)
+    assert await said(voice, style=VoiceStyle(voice="well"))
     await voice.close()
 
 

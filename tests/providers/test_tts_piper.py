@@ -55,6 +55,12 @@ async def voice(folder: Path) -> AsyncIterator[Piper]:
     await created.close()
 
 
+def describe(model: Path, **otherwise: object) -> None:
+    """Changes what stands beside a model."""
+    path = Path(f"{model}.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **otherwise}))
+
+
 async def said(
     voice: Piper, text: str = TEXT, language: str = "en", style: VoiceStyle = STYLE
 ) -> list[Speech]:
@@ -80,8 +86,7 @@ def test_it_says_what_it_lacks(tmp_path: Path, folder: Path) -> None:
 
 def test_a_voice_that_needs_more_than_its_files_is_left_out(tmp_path: Path) -> None:
     path = make(tmp_path, "zh_CN-chaowen-medium")
-    config = json.loads(Path(f"{path}.json").read_text())
-    Path(f"{path}.json").write_text(json.dumps({**config, "phoneme_type": "pinyin"}))
+    describe(path, phoneme_type="pinyin")
     found = read(str(tmp_path))
     assert not found.voices
     assert "pinyin" in found.unfit[0]
@@ -204,8 +209,7 @@ async def test_a_model_that_cannot_be_loaded_is_named_when_it_starts(tmp_path: P
 
 async def test_a_model_that_fails_while_it_speaks_is_named_and_costs_one_phrase(tmp_path: Path) -> None:
     path = make(tmp_path, "en_US-unfit-low", speakers=2)
-    config = json.loads(Path(f"{path}.json").read_text())
-    Path(f"{path}.json").write_text(json.dumps({**config, "num_speakers": 1}))  # so it is not told who speaks
+    describe(path, num_speakers=1)  # so it is not told who speaks
     make(tmp_path, "en_US-well-low")
     voice = Piper(settings(tmp_path))
     await voice.start()

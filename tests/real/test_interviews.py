@@ -1,7 +1,7 @@
-"""Interviews over WebRTC in the languages that the embedded recogniser does not know, with embedded parts only.
+"""Interviews over WebRTC in the languages that the embedded recogniser does not know, with embedded parts.
 
-So the answers are typed, as the page offers; the questions are heard all the same: their sound is measured where
-it arrives. English is spoken, by a synthetic caller, in test_talk.
+So the answers are typed, as the page offers; the questions are heard all the same: their sound is measured
+where it arrives. English is spoken, by a synthetic caller, in test_talk.
 """
 
 from __future__ import annotations

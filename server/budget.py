@@ -64,21 +64,26 @@ class Budget:
     def share(self, call: float) -> float:
         """How much of what a call may cost is spent, when it has cost so much: 1.0 is all of it."""
         of_call = call / self.settings.call if self.settings.call else 0.0
-        of_day = self.spent / self.settings.day if self.settings.day else 0.0
-        return max(of_call, of_day)
+        return max(of_call, self._of_day())
+
+    def _of_day(self) -> float:
+        return self.spent / self.settings.day if self.settings.day else 0.0
 
     def pay(self, money: float) -> None:
         """A call has spent so much."""
         if not money:
             return
+        marks = self.settings.warn_at, 1.0
+        before = self._of_day()
         self._spent, self._day = self.spent + money, self._today()
         if self._clock() - self._saved_s >= SAVED_EVERY_S:
             self.save()
-        for look in tuple(self._watchers):
-            look()
+        if any(before < mark <= self._of_day() for mark in marks):
+            for look in tuple(self._watchers):
+                look()
 
     def watch(self, look: Callable[[], None]) -> None:
-        """`look` is called whenever something was spent."""
+        """`look` is called when the day's sum passes the warning's mark, and when it is all spent."""
         self._watchers.add(look)
 
     def unwatch(self, look: Callable[[], None]) -> None:

@@ -41,6 +41,7 @@ class Costs:
     ) -> None:
         self.nearly_spent = asyncio.Event()  # the person is to be told
         self.all_spent = asyncio.Event()  # it is to end
+        self.money = 0.0  # as far as prices are known
         self._prices = prices or PriceSettings()
         self._budget = budget or Budget(BudgetSettings())
         self._on_spent = on_spent
@@ -50,6 +51,7 @@ class Costs:
         self._turn: Amounts = Counter()  # since the last turn was over
         for spent in before:
             _add(self._place(spent), spent)
+            self.money += self._prices.cost(spent) or 0.0
 
     def open(self) -> None:
         """The call begins: it has to do with what others spend, too."""
@@ -77,8 +79,10 @@ class Costs:
         _add(self._place(spent), spent)
         _add(self._turn, spent)
         money = self._prices.cost(spent)
+        self.money += money or 0.0
         self._on_spent(spent, money)
         self._budget.pay(money or 0.0)
+        self._look()
 
     def _place(self, spent: Spent) -> Amounts:
         if spent.response_id and spent.response_id not in self._released:
@@ -95,13 +99,8 @@ class Costs:
     # ----------------------------------------------------------------- out
 
     @property
-    def money(self) -> float:
-        """As far as prices are known."""
-        return self._money(self._all())
-
-    @property
     def wasted(self) -> float:
-        """Of it, what answers have cost that nobody heard."""
+        """Of the money, what answers have cost that nobody heard."""
         return self._money(self._wasted())
 
     def left(self) -> tuple[Spent, ...]:

@@ -240,6 +240,18 @@ class Answering:
             return
         self._on_air(self._answers.begin(self._call(), request=request, opening=opening))
 
+    def call_off(self) -> bool:
+        """Nobody wants the reply any more that waits for words. False: none does."""
+        if self._awaited is None and self._asked is None:
+            return False
+        request, self._asked = self._asked or Request(), None
+        self._awaited = self._answered = None  # words that are still owed are kept when they come
+        self._prepared.drop()
+        response_id = new_id("resp")
+        self._emit(ev.ReplyCreated(response_id, self._call().merged(request.patch), request.metadata))
+        self._emit(ev.ReplyDone(response_id, "cancelled", "client_cancelled"))
+        return True
+
     def follow(self, request: Request) -> bool:
         """A reply behind the one on air. False: that one does not wait for anything of the client's."""
         answer = self.air.answer

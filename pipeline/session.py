@@ -289,6 +289,8 @@ class Session:
         aside = next((one for one in air.asides if one.response_id == response_id), None)
         if aside is not None:
             air.cut("client_cancelled", aside)
+        elif response_id is None and air.answer is None and self._floor.answering.call_off():
+            self._floor.handle(turns.ReplyEnded())
         elif air.answer is None or (response_id and response_id != air.answer.response_id):
             raise CallError("response_cancel_not_active", "there is no such reply to cancel")
         else:

@@ -103,6 +103,28 @@ def test_a_second_response_of_the_conversation_is_refused_and_the_first_goes_on(
     assert call.wire.one("response.done")["response"]["status"] == "completed"
 
 
+def test_an_answer_that_waits_for_words_can_be_cancelled() -> None:
+    slow = Ears([[QUESTION]], delay_ms=2000)
+    call = line("A store.", ears=slow, sounds=(speech(500, QUESTION),))
+    call.send(END + 1200, "response.cancel").run(END + 6000)
+    assert not call.wire.errors
+    done = call.wire.one("response.done")["response"]
+    assert done["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
+    assert call.texts() == [("user", QUESTION)], "the words are kept when they come"
+    assert call.one(ev.Transcribed).at_ms > call.one(ev.ReplyDone).at_ms
+
+
+def test_a_response_asked_for_in_mid_speech_can_be_cancelled() -> None:
+    call = talk("A store.", "Later.", turn_detection={"create_response": False})
+    call.ears.delay_ms = 1000
+    call.send(END + 100, "response.create", response={"metadata": {"n": "1"}})
+    call.send(END + 400, "response.cancel").send(END + 3000, "response.create").run(END + 6000)
+    first, second = (event["response"] for event in call.wire.of("response.done"))
+    assert (first["status"], first["metadata"]) == ("cancelled", {"n": "1"})
+    assert second["status"] == "completed"
+    assert call.texts() == [("user", QUESTION), ("assistant", "A store.")]
+
+
 # ---------------------------------------------------------------- in writing
 
 

@@ -71,6 +71,10 @@ class Answering:
         self._beside: list[Request] = []  # wait for words that are owed
         self._ended = ""  # why the turn that is answered was over
 
+    def expect(self) -> None:
+        """See `Answers.expect`."""
+        self._answers.expect(self._call())
+
     # --------------------------------------------------------- the words
 
     def turn_ended(self, utterance: Utterance, why: str, judged: str, silence_ms: int) -> None:

@@ -13,7 +13,7 @@ from pipeline.items import Item, new_id
 from pipeline.languages import say
 from pipeline.memory import Memory, Spawn
 from pipeline.notices import work_for
-from pipeline.providers import Message, Mind, ReplyOptions, Voice
+from pipeline.providers import Expecting, Message, Mind, ReplyOptions, Voice, VoiceStyle
 from pipeline.reply import Bounds, Reply, Wording, fixed
 from pipeline.settings import CallSettings, Settings
 from pipeline.tokens import estimate_all
@@ -150,6 +150,11 @@ class Answers:
             answer.task.add_done_callback(lambda _: self._memory.mind_is_free(call))
         return answer
 
+    def expect(self, call: CallSettings) -> None:
+        """There is likely to be a reply soon: the voice may open beforehand what takes time."""
+        if isinstance(self._voice, Expecting) and not call.text_only:
+            self._voice.expect(language=call.language, style=self._style(call))
+
     def words(self, call: CallSettings, key: str) -> Answer:
         """Fixed words from the language's table (`say` in languages.toml)."""
         return self.text(call, self._one_of(key, call.language))
@@ -163,15 +168,17 @@ class Answers:
         self._rotation += 1
         return choices[self._rotation % len(choices)]
 
+    def _style(self, call: CallSettings) -> VoiceStyle:
+        style = modes.style(call.mode, call.persona, self._voice.name, call.language)
+        return replace(style, voice=call.voice or style.voice, rate=style.rate * call.speed)
+
     def _start(
         self, call: CallSettings, source: MindStream, wording: Wording | None, bounds: Bounds
     ) -> Answer:
-        style = modes.style(call.mode, call.persona, self._voice.name, call.language)
-        style = replace(style, voice=call.voice or style.voice, rate=style.rate * call.speed)
         reply = Reply(
             source,
             self._voice,
-            style,
+            self._style(call),
             call.language,
             wording=wording,
             text_only=call.text_only,

@@ -115,6 +115,7 @@ class Floor:
         call = self._call()
         if call != old:
             self.answering.unprepare()
+            self.answering.expect()
         if (call.mode, call.turn_detection.idle_ms) != (old.mode, old.turn_detection.idle_ms):
             self._idle = self._new_idle()
         self.turns.manual = call.turn_detection.kind == "none"

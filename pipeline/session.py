@@ -84,6 +84,7 @@ class Session:
 
         No TaskGroup: that would wait for ever for a plug-in's stream that refuses to end."""
         self._tasks = set()
+        self._floor.answering.expect()  # the greeting
         try:
             await asyncio.get_running_loop().create_future()
         finally:

@@ -52,7 +52,7 @@ UNSPACED = ("zh", "ja")
 CODES = {  # the vendor's word for an error in a message -> ProviderError.code
     "invalid_api_key": "auth",
     "missing_permissions": "auth",
-    "quota_exceeded": "rate_limited",
+    "quota_exceeded": "forbidden",  # until somebody pays
     "too_many_concurrent_requests": "rate_limited",
     "system_busy": "rate_limited",
     "voice_not_found": "forbidden",

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from pipeline.signs import signs_of
+
 FIRST_CLAUSE_WORDS = 4  # a clause of fewer words is spoken faster than the next phrase can be made
 FIRST_JOINED_WORDS = 6  # without a mark: then it ends before a word that joins
 LATER_WORDS = 3  # a shorter sentence goes together with the next
@@ -43,8 +45,8 @@ _JOINING = {
     }.items()
 }
 
-# A title is followed by a capital that begins no sentence. Other abbreviations need no list: a full stop
-# before a small letter or inside a word ends nothing anyway.
+# A title is followed by a capital that begins no sentence, and so may be the abbreviations of speakable.toml:
+# German's nouns all begin with one. A full stop before a small letter or inside a word ends nothing anyway.
 _TITLES = frozenset(
     re.findall(
         r"\w+",
@@ -60,6 +62,9 @@ _TITLES = frozenset(
         """,  # en, es, fr, de, nl, it, pt, ru
     )
 )
+_MAY_END = frozenset(  # of those abbreviations: a capital after them begins the next sentence
+    "etc.|usw.|ecc.|enz.|a.m.|p.m.|руб.|др.|т. д.|т.д.|т. п.|т.п.|EE. UU.|EE.UU.|a. C.|d. C.".split("|")
+)
 _NUMBERED = frozenset(re.findall(r"\w+", "no nr nº art fig vol p pp pág pag cap ch sec стр рис"))  # "No. 5"
 
 # A word after one that is no little word ("and when", "is where"), and before another.
@@ -72,6 +77,7 @@ class Sentences:
 
     def __init__(self, language: str) -> None:
         self._language = language
+        self._signs = signs_of(language)
         self._buffer = ""
         self._first = True
 
@@ -167,7 +173,28 @@ class Sentences:
             return None
         if self._language in _CASED and following[0].islower():
             return False
-        return not (text[mark] == "." and after == mark + 1 and self._abbreviates(text[:mark], following))
+        if text[mark] != "." or after != mark + 1:
+            return True
+        listed = self._listed(text, mark, following)
+        return None if listed is None else not (listed or self._abbreviates(text[:mark], following))
+
+    def _listed(self, text: str, mark: int, following: str) -> bool | None:
+        """Whether the full stop belongs to a listed abbreviation; None: that is seen when there is more."""
+        unsure = False
+        for short in self._signs.abbreviations:
+            for place in (at for at, letter in enumerate(short) if letter == "."):
+                start, rest = mark - place, short[place + 1 :]
+                if start < 0 or text[start : mark + 1].casefold() != short[: place + 1].casefold():
+                    continue
+                if start and text[start - 1].isalnum():
+                    continue
+                behind = text[mark + 1 : mark + 1 + len(rest)]
+                if rest and behind == rest:
+                    return True
+                if not rest and short not in _MAY_END:
+                    return following[0].isdigit() or short not in self._signs.numbered
+                unsure = unsure or (rest.startswith(behind) and behind != rest)
+        return None if unsure else False
 
     def _abbreviates(self, before: str, following: str) -> bool:
         """Whether a single full stop after `before` belongs to its last word."""

@@ -35,6 +35,8 @@ class Signs:
     before: str  # between a word and the reading after it: a space where the language has spaces
     after: str  # likewise; none in Korean, whose particles stand at the word
     pattern: re.Pattern[str]  # all that is replaced; `read` says by what
+    abbreviations: tuple[str, ...]  # with a full stop, as written
+    numbered: frozenset[str]  # those of them that are such only before a number
     _table: Mapping[str, Any]
 
     def read(self, match: re.Match[str]) -> str:
@@ -105,7 +107,9 @@ def signs_of(language: str) -> Signs:
     code = {written: said.format(**words) for written, said in tables["code"].items()}
     table["short"] = {**code, **table["short"], **table["numbered"]}
     before, after = "" if language in _UNSPACED else " ", "" if language in _UNGLUED else " "
-    return Signs(language, before, after, _pattern(language, table), table)
+    abbreviations = tuple(word for word in table["short"] if "." in word[1:])
+    pattern, numbered = _pattern(language, table), frozenset(table["numbered"])
+    return Signs(language, before, after, pattern, abbreviations, numbered, table)
 
 
 def _pattern(language: str, table: Mapping[str, Any]) -> re.Pattern[str]:

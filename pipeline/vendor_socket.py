@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 CLOSING_S = 0.5  # for the vendor to agree that it is over
+NORMAL = 1000  # close code: it was over
 SAID_CHARACTERS = 200  # of what a vendor says about an error
 STATUSES = {401: "auth", 402: "forbidden", 403: "forbidden", 404: "forbidden", 429: "rate_limited"}
+
+
+def websocket_address(base_url: str) -> str:
+    """The same where it was given as the address of a web page, without a slash at its end."""
+    address = f"ws{base_url.removeprefix('http')}" if base_url.startswith("http") else base_url
+    return address.rstrip("/")
 
 
 class Vendor:

@@ -27,7 +27,7 @@ from pipeline.notices import Spent
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
-from pipeline.vendor_socket import Vendor
+from pipeline.vendor_socket import NORMAL, Vendor, websocket_address
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -126,7 +126,7 @@ class AssemblyAI:
     async def _connect(self, language: str, hints: tuple[str, ...]) -> _Line:
         if self._sdk is None:  # 0.4 s
             self._sdk = await asyncio.to_thread(importlib.import_module, "assemblyai.streaming.v3.models")
-        base = (self._own.base_url or ADDRESS).replace("http", "ws", 1).rstrip("/")
+        base = websocket_address(self._own.base_url or ADDRESS)
         connection = await self._vendor.open(
             f"{base}/v3/ws?{urlencode(self._query(language, hints))}",
             {"Authorization": self._key, "AssemblyAI-Version": VERSION},
@@ -237,6 +237,8 @@ class _Line:
         try:
             message = json.loads(await self._connection.recv())
         except Exception as error:
+            if self._finished and self._connection.close_code == NORMAL:
+                return None
             raise self._vendor.translated(error) from error
         if not isinstance(message, dict):
             raise self._vendor.bad_response("something that cannot be read")

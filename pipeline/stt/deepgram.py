@@ -24,7 +24,7 @@ from pipeline.notices import Spent
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
-from pipeline.vendor_socket import Vendor
+from pipeline.vendor_socket import NORMAL, Vendor, websocket_address
 
 if TYPE_CHECKING:
     from deepgram.listen.v1.socket_client import AsyncV1SocketClient
@@ -94,10 +94,10 @@ class Deepgram:
         if self._sdk is None:  # 0.3 s
             name = "deepgram.listen.v1.socket_client"
             self._sdk = await asyncio.to_thread(importlib.import_module, name)
-        base = self._own.base_url or ADDRESS
+        base = websocket_address(self._own.base_url or ADDRESS)
         query = urlencode(self._query(language, hints), doseq=True)
         connection = await self._vendor.open(
-            f"{base.replace('http', 'ws', 1).rstrip('/')}/v1/listen?{query}",
+            f"{base}/v1/listen?{query}",
             {"Authorization": f"Token {self._key}"} if self._key else {},
         )
         return _Line(self._vendor, connection, self._sdk.AsyncV1SocketClient(websocket=connection))
@@ -171,13 +171,14 @@ class _Line:
                     case str():
                         continue  # UtteranceEnd, and what else it may tell of
             except Exception as error:
+                if self._finished and self._connection.close_code == NORMAL:
+                    return None
                 raise self._vendor.translated(error) from error
             raise self._vendor.bad_response("something that cannot be read")
 
     async def close(self) -> None:
         self._keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeping
+        await asyncio.wait({self._keeping})
         await self._connection.close()
 
     def charged_s(self) -> float:

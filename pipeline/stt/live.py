@@ -13,7 +13,6 @@ to say; then the line is finished, which is always answered, and the next sound 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -142,8 +141,7 @@ async def transcribe(
             yield transcript
     finally:
         running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await asyncio.wait({running})
 
 
 class _Utterance:
@@ -164,7 +162,7 @@ class _Utterance:
         self._settled_words: list[Word] = []
         self._open: Piece | None = None
         self._owed: list[int] = []  # Pauses without a final, as places in the line's sound
-        self._said = ""  # the last partial
+        self._said = ("", 0)  # the last text, and how much of it was sure
         self._idle = asyncio.Event()  # nothing is owed
         self._idle.set()
         # Bounded by the vendor: a transcript for each of its messages.
@@ -178,6 +176,7 @@ class _Utterance:
         return item
 
     async def run(self, audio: AsyncIterator[AudioChunk | Pause]) -> None:
+        failed: Exception | None = None
         try:
             async for piece in audio:
                 if isinstance(piece, AudioChunk):
@@ -189,11 +188,11 @@ class _Utterance:
                 await self._ask()
             await self._idle.wait()
             await self._let_go(give_back=not self._finishing)
-            self._out.put_nowait(None)
         except Exception as error:  # the vendor's, or the microphone's
-            self._out.put_nowait(error)
+            failed = error
         finally:
             await self._let_go(give_back=False)
+        self._out.put_nowait(failed)
 
     # ------------------------------------------------------------------ the line
 
@@ -213,16 +212,17 @@ class _Utterance:
         for task in (self._reading, self._insisting):
             if task is not None:
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        line, self._line, self._reading, self._insisting = self._line, None, None, None
-        if line is None:
+                await asyncio.wait({task})
+        self._reading = self._insisting = None
+        if self._line is None:
             return
-        tell(Spent("stt", self._ears.name, self._ears.model, "seconds", line.charged_s()))
+        if (charged_s := self._line.charged_s()) > 0:
+            tell(Spent("stt", self._ears.name, self._ears.model, "seconds", charged_s))
         if give_back:
-            await self._ears.lines.give_back(line, self._language, self._hints)
+            await self._ears.lines.give_back(self._line, self._language, self._hints)
         else:
-            await line.close()
+            await self._line.close()
+        self._line = None
 
     async def _read(self, line: Line) -> None:
         try:
@@ -310,11 +310,11 @@ class _Utterance:
 
     def _say(self, kind: Literal["partial", "final"]) -> None:
         text = self._joined(self._open.text if self._open else "")
-        if kind == "partial" and text == self._said:
-            return
-        self._said = text
-        words = [*self._settled_words, *(self._timed(self._open) if self._open else ())]
         sure = len(self._settled) if kind == "partial" else 0
+        if kind == "partial" and (text, sure) == self._said:
+            return
+        self._said = text, sure
+        words = [*self._settled_words, *(self._timed(self._open) if self._open else ())]
         self._out.put_nowait(Transcript(kind, text, sure, tuple(words), self._heard_in))
 
     def _timed(self, piece: Piece) -> list[Word]:

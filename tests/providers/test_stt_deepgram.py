@@ -65,6 +65,14 @@ async def test_words_come_while_they_are_spoken_and_what_is_settled_is_sure(vend
     assert {word.confidence for word in final.words} == {0.98}
 
 
+async def test_what_becomes_sure_is_told_also_where_no_word_is_new(vendor: DeepgramServer) -> None:
+    vendor.segment_words, vendor.settles_again = 2, True
+    ears = ears_at(vendor)
+    partials = [(each.text, each.sure) for each in await heard(ears, SPEECH[:30])]
+    await ears.close()
+    assert partials[1:3] == [("i worked", 0), ("i worked", 8)]
+
+
 @pytest.mark.parametrize("language", get_args(Language))
 async def test_every_language_is_asked_for_as_the_vendor_wants_it(
     vendor: DeepgramServer, language: str

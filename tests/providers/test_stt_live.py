@@ -15,6 +15,7 @@ from pipeline.choice import plugin
 from pipeline.notices import Notice, Spent, heard_by
 from pipeline.providers import Pause, Recognizer, Transcript
 from pipeline.settings import Settings
+from pipeline.vendor_socket import websocket_address
 from tests import virtual
 from tests.providers.ears import Piece, heard, microphone
 from tests.providers.spoken import answered
@@ -51,6 +52,11 @@ def made(name: str, vendor: Server, **own: object) -> Recognizer:
     stt = settings.stt.model_copy(update={name: section})
     ears: Recognizer = plugin("stt", name).create(Settings(stt=stt, secrets=settings.secrets))
     return ears
+
+
+@pytest.mark.parametrize("given", ["https://eu.example/", "wss://eu.example"])
+def test_an_address_may_be_given_as_that_of_a_web_page(given: str) -> None:
+    assert websocket_address(given) == "wss://eu.example"
 
 
 @pytest.fixture(params=SERVERS)
@@ -124,8 +130,12 @@ async def test_what_is_said_while_the_line_comes_about_is_heard(line: Line) -> N
     assert [word.start_ms for word in final.words] == [0, 250, 500, 750, 1000]
 
 
-async def test_a_pause_that_stays_unanswered_is_insisted_upon_and_no_word_is_lost(line: Line) -> None:
+@pytest.mark.parametrize("sums_up", [True, False])
+async def test_a_pause_that_stays_unanswered_is_insisted_upon_and_no_word_is_lost(
+    line: Line, sums_up: bool
+) -> None:
     """A vendor need not answer where it believes that there is nothing to say."""
+    line.vendor.sums_up = sums_up
     if isinstance(line.vendor, DeepgramServer):
         line.vendor.answers_silence = False
     line.vendor.heard = lambda pcm: [("yes", 0.5, 0.8)] if np.frombuffer(pcm, np.int16).any() else []

@@ -99,7 +99,8 @@ class AssemblyAIServer(ListeningServer):
                 self._end_turn(connection)
                 seconds = round(connection.heard_s)
                 message = {"type": "Termination", "audio_duration_seconds": seconds}
-                connection.say(message | {"session_duration_seconds": seconds})
+                if self.sums_up:
+                    connection.say(message | {"session_duration_seconds": seconds})
                 return True
         raise Refused(3006, "Invalid message")
 

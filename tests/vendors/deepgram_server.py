@@ -52,6 +52,7 @@ class DeepgramServer(ListeningServer):
         super().__init__()
         self.segment_words = 4  # after which it settles what it heard by itself
         self.answers_silence = True  # a Finalize also where there is nothing left to say
+        self.settles_again = False  # what fills a segment is told as interim Results first
         self.switches_to = ""  # the language that it finds where it may find any
 
     def settings(self) -> Settings:
@@ -84,6 +85,8 @@ class DeepgramServer(ListeningServer):
 
     def tell(self, connection: Connection) -> None:
         full = len(connection.words) - connection.told == self.segment_words
+        if full and self.settles_again:
+            self._results(connection, connection.words[-1][2], settled=False)
         self._results(connection, connection.words[-1][2], settled=full)
 
     def control(self, connection: Connection, message: dict[str, Any]) -> bool:
@@ -101,7 +104,8 @@ class DeepgramServer(ListeningServer):
             case "CloseStream":
                 if connection.stretch is not None:
                     self._results(connection, connection.heard_s, settled=True, serves=True)
-                self._metadata(connection)
+                if self.sums_up:
+                    self._metadata(connection)
                 connection.end_stretch()
                 return True
         wrong = {"type": "Error", "variant": "SchemaError", "description": "Could not parse the message."}

@@ -87,6 +87,7 @@ class ListeningServer(ABC):
         self.work = Behaviour()
         self.heard: str | Callable[[bytes], Heard] = "i worked on a database"
         self.word_ms = 250
+        self.sums_up = True  # before it hangs up, when it was asked to
         self.opens_after_ms = 0.0  # how long a hand-shake takes
         self.seen: list[Seen] = []
         self.connections: list[Connection] = []

@@ -118,14 +118,16 @@ class PhraseFiles:
         """Empty: it is not there."""
         path = self._folder / (key + SUFFIX)
         try:
-            head, _, sound = path.read_bytes().partition(b"\n")
-            told = json.loads(head)
-            if hashlib.sha256(sound).hexdigest() != told["sum"]:
-                raise ValueError
-            os.utime(path)  # used just now
-            return _pieces(told["rate"], told["pieces"], np.frombuffer(sound, np.int16))
-        except (OSError, ValueError, KeyError, TypeError):
+            total, _, rest = path.read_bytes().partition(b"\n")
+        except OSError:
             return ()
+        if hashlib.sha256(rest).hexdigest().encode() != total:
+            return ()
+        with contextlib.suppress(OSError):  # a folder that can only be read is as good
+            os.utime(path)  # used just now
+        head, _, sound = rest.partition(b"\n")
+        told = json.loads(head)
+        return _pieces(told["rate"], told["pieces"], np.frombuffer(sound, np.int16))
 
     def put(self, key: str, pieces: Sequence[Speech]) -> None:
         sound = np.concatenate([piece.samples for piece in pieces]).astype(np.int16).tobytes()
@@ -135,9 +137,9 @@ class PhraseFiles:
         told = {
             "rate": rate,
             "pieces": [[len(piece.samples), _plain(piece.words), _plain(piece.phonemes)] for piece in pieces],
-            "sum": hashlib.sha256(sound).hexdigest(),
         }
-        data = json.dumps(told).encode() + b"\n" + sound
+        rest = json.dumps(told).encode() + b"\n" + sound
+        data = hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._write(self._folder / (key + SUFFIX), data)

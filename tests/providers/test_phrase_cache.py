@@ -128,7 +128,7 @@ async def test_a_phrase_that_was_broken_off_or_failed_is_not_kept(
     assert not files(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["short", "changed", "empty", "no json"])
+@pytest.mark.parametrize("damage", ["short", "changed", "empty", "head"])
 async def test_a_damaged_file_is_as_good_as_none(
     vendor: ElevenLabsServer, tmp_path: Path, damage: str
 ) -> None:
@@ -138,7 +138,12 @@ async def test_a_damaged_file_is_as_good_as_none(
     (path,) = files(tmp_path)
     data = path.read_bytes()
     path.write_bytes(
-        {"short": data[:-100], "changed": data[:-1] + b"\x7f", "empty": b"", "no json": b"[]\n"}[damage]
+        {
+            "short": data[:-100],
+            "changed": data[:-1] + b"\x7f",
+            "empty": b"",
+            "head": data.replace(b'"rate": 24000', b'"rate": 44100'),
+        }[damage]
     )
     voice = voice_of(vendor, tmp_path)
     assert plain(await said(voice)) == plain(first)
@@ -183,6 +188,30 @@ async def test_a_folder_that_cannot_be_written_is_said_once_and_costs_no_phrase(
             assert await said(voice)
         await voice.close()
     assert len([record for record in caplog.records if "tts.cache.folder" in record.getMessage()]) == 1
+
+
+async def test_a_folder_that_can_only_be_read_gives_what_is_there(
+    vendor: ElevenLabsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is the user's own for such things where none is named."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = vendor.settings()
+    own = settings.tts.model_copy(update={"cache": TtsCacheSettings()})
+    settings = settings.model_copy(update={"tts": own})
+    voice = remembering(settings)
+    await said(voice)
+    await voice.close()
+    (path,) = files(tmp_path / "viva" / "voices")
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    voice = remembering(settings)
+    await said(voice)
+    await voice.close()
+    assert len(vendor.seen) == 1
+    assert path.suffix == ".phrase"
 
 
 async def test_the_first_sound_from_disk_comes_within_5_ms(vendor: ElevenLabsServer, tmp_path: Path) -> None:

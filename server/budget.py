@@ -48,6 +48,7 @@ class Budget:
         self._spent = self._read()
         self._saved_s = -math.inf  # on `clock`
         self._watchers: set[Callable[[], None]] = set()
+        self._not_priced: set[str] = set()
 
     @property
     def spent(self) -> float:
@@ -81,6 +82,12 @@ class Budget:
         if any(before < mark <= self._of_day() for mark in marks):
             for look in tuple(self._watchers):
                 look()
+
+    def cannot_count(self, name: str) -> None:
+        """A call has used what has no price."""
+        if (self.settings.call or self.settings.day) and name not in self._not_priced:
+            self._not_priced.add(name)
+            log.warning("%s has no price in [prices.models]: no budget counts it", name)
 
     def watch(self, look: Callable[[], None]) -> None:
         """`look` is called when the day's sum passes the warning's mark, and when it is all spent."""

@@ -79,6 +79,8 @@ class Costs:
         _add(self._place(spent), spent)
         _add(self._turn, spent)
         money = self._prices.cost(spent)
+        if money is None:
+            self._budget.cannot_count(name_of(spent))
         self.money += money or 0.0
         self._on_spent(spent, money)
         self._budget.pay(money or 0.0)

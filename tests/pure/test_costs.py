@@ -227,6 +227,14 @@ def test_whoever_starts_it_is_told_what_the_budget_cannot_count() -> None:
     assert budget_line(PRICES, BudgetSettings(), [unknown]) == ""
 
 
+def test_what_no_budget_counts_is_said_once_when_it_is_used(caplog: pytest.LogCaptureFixture) -> None:
+    costs = Costs(PRICES, Budget(BudgetSettings(day=1)))
+    for _ in range(3):
+        costs.observe(spent("seconds", 5, "own", provider="strangers"))
+    assert [message for message in caplog.messages if "strangers/own" in message] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
 def test_no_budget_is_never_spent() -> None:
     budget = Budget(BudgetSettings())
     costs = Costs(PRICES, budget)

@@ -99,8 +99,8 @@ class Signs:
 
 @cache
 def signs_of(language: str) -> Signs:
-    """An unknown language is read by the English table. The file is read once for each (10 ms)."""
-    tables = tomllib.loads(resources.files("pipeline").joinpath("speakable.toml").read_text("utf-8"))
+    """An unknown language is read by the English table. The file is read once (10 ms)."""
+    tables = _tables()
     language = language if language in tables else "en"
     table = dict(tables[language])
     words = {key: table[key] for key in ("plus", "sharp", "dot")}
@@ -110,6 +110,11 @@ def signs_of(language: str) -> Signs:
     abbreviations = tuple(word for word in table["short"] if "." in word[1:])
     pattern, numbered = _pattern(language, table), frozenset(table["numbered"])
     return Signs(language, before, after, pattern, abbreviations, numbered, table)
+
+
+@cache
+def _tables() -> Mapping[str, Any]:
+    return tomllib.loads(resources.files("pipeline").joinpath("speakable.toml").read_text("utf-8"))
 
 
 def _pattern(language: str, table: Mapping[str, Any]) -> re.Pattern[str]:

@@ -19,4 +19,11 @@ def test_without_a_topic_they_come_from_all() -> None:
 
 
 def test_elsewhere_there_are_none() -> None:
-    assert hints("chat", "en", None) == hints("interview", "de", "databases") == ()
+    assert hints("chat", "en", None) == hints("interview", "de", None) == ()
+
+
+def test_in_another_language_only_names_are_told() -> None:
+    told = hints("interview", "de", "cloud_devops")
+    assert "kubernetes" in told
+    assert "canary" in hints("interview", "en", "cloud_devops")
+    assert "canary" not in told

@@ -29,6 +29,7 @@ from tests.vendors.openai_server import OpenAIServer
 ANSWER = "a cache keeps what was asked before so that it need not be fetched again"
 ASKED_MS = (500, 7500)
 LENGTH_MS = 16_000
+LOADED_S = 4.0  # then the second provider is loaded too
 ROUTES: dict[Stage, str] = {"stt": "transcriptions", "llm": "chat", "tts": "speech"}
 # Pieces of the second answer that still come: none of a transcript, four words, one second of sound.
 WELL: dict[Stage, int] = {"stt": 0, "llm": 4, "tts": 10}
@@ -51,6 +52,7 @@ async def silence(stage: Stage, death: str) -> dict[str, Any]:
         vendor.reply = ANSWER
         chain = chained(stage, links, Settings())
         await chain.start()
+        await asyncio.sleep(LOADED_S)
         stack.push_async_callback(chain.close)
         sounds = [speech(at_ms, QUESTION) for at_ms in ASKED_MS]
         parts = {"stt": Ears([[QUESTION], [QUESTION]]), "llm": Mind([ANSWER]), "tts": Voice(), stage: chain}

@@ -82,6 +82,7 @@ class Account:
         """Asks for the models there are. Raises ProviderError if ours is none of them."""
         import openai
 
+        self._used_s = asyncio.get_running_loop().time()
         try:
             self._models = [model.id async for model in self.client.models.list()]
         except (openai.PermissionDeniedError, openai.NotFoundError):

@@ -98,6 +98,9 @@ class Vendor:
                 return self.error("unreachable", f"{self.where} is no address: base_url begins with wss://")
             case InvalidHandshake():
                 return self.bad_response("something that is no WebSocket")
+            case ssl.SSLError():
+                what = getattr(error, "verify_message", "") or error.reason
+                return self.error("unreachable", f"no secure connection to {self.where}: {what}")
             case OSError():
                 return self.error("unreachable", f"no connection to {self.where}")
         return self.bad_response("something that cannot be read")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -12,6 +14,7 @@ from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer, Transcript
 from pipeline.settings import DeepgramSettings, Language, Secrets, Settings, SttSettings
+from server.access.self_signed import make_certificate
 from tests.providers.ears import Piece, heard, listened, microphone
 from tests.sounds import chunks, noise
 from tests.vendors.deepgram_server import KEY, DeepgramServer
@@ -129,6 +132,22 @@ async def test_why_it_hangs_up_is_told(vendor: DeepgramServer) -> None:
         await listened(ears, silent())
     assert raised.value.code == "unreachable"
     await ears.close()
+
+
+async def test_only_a_server_whose_certificate_is_trusted_hears_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    async with DeepgramServer(tls) as vendor:
+        with pytest.raises(ProviderError, match=r"no secure connection to .*: self.signed") as raised:
+            await ears_at(vendor).start()
+        assert raised.value.code == "unreachable"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        ears = ears_at(vendor)
+        assert (await heard(ears, SPEECH))[-1].text == vendor.heard
+        await ears.close()
 
 
 def test_says_what_it_lacks() -> None:

@@ -14,6 +14,7 @@ and at a Finalize or CloseStream. What a client does wrong is refused as the ven
 
 from __future__ import annotations
 
+import ssl
 import uuid
 from typing import Any
 
@@ -48,8 +49,8 @@ class DeepgramServer(ListeningServer):
     patience_s: float | None = 10.0
     impatience = (1011, "NET-0001: no audio data or KeepAlive was received within the timeout window")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.segment_words = 4  # after which it settles what it heard by itself
         self.answers_silence = True  # a Finalize also where there is nothing left to say
         self.settles_again = False  # what fills a segment is told as interim Results first

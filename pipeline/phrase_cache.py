@@ -28,11 +28,11 @@ import numpy as np
 
 from pipeline.fixed_phrases import is_fixed
 from pipeline.notices import Spent
+from pipeline.openai_account import LOOPBACK
 from pipeline.providers import Expecting, Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
 from pipeline.settings import Language, Settings, TtsCacheSettings
 
 SUFFIX = ".phrase"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_S = 60  # of a phrase that is kept
 SPARE = 0.1  # of the bound is freed at once, so that not each new phrase looks through the folder
 

@@ -180,7 +180,7 @@ class OpenAITtsSettings(Section):
 
 class ElevenLabsSettings(Section):
     model: str = "eleven_flash_v2_5"
-    base_url: str = "https://api.elevenlabs.io"
+    base_url: str = Field("https://api.elevenlabs.io", pattern="^https?://")
     timeout_s: float = Field(10.0, gt=0)
     stability: float = Field(0.5, ge=0, le=1)  # low: livelier; high: more even
     similarity_boost: float = Field(0.75, ge=0, le=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -11,6 +13,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from elevenlabs.types import (
+    AudioOutput,
+    CloseConnection,
+    FinalOutput,
+    InitializeConnection,
+    RealtimeVoiceSettings,
+    SendText,
+)
+from websockets.asyncio.client import connect
 
 from pipeline import modes
 from pipeline.choice import plugin
@@ -171,6 +182,24 @@ async def test_the_first_piece_comes_before_the_last_is_made(
     seen = await vendor.request()
     await seen.ended.wait()
     assert seen.outcome == "closed_by_client"
+
+
+async def test_the_stand_in_speaks_as_the_sdk_reads(vendor: ElevenLabsServer) -> None:
+    """What our stand-in sends fits the types of the vendor's own package, alignment and end included."""
+    url = (
+        f"ws{vendor.base_url.removeprefix('http')}/v1/text-to-speech/any/stream-input?output_format=pcm_24000"
+    )
+    async with connect(url, additional_headers={"xi-api-key": KEY}) as socket:
+        first = InitializeConnection(voice_settings=RealtimeVoiceSettings(speed=1.0))
+        for message in (first, SendText(text="Hello there. "), CloseConnection()):
+            await socket.send(message.model_dump_json(exclude_none=True, exclude_unset=False))
+        came = [json.loads(message) async for message in socket]
+    blocks = [AudioOutput.model_validate(message) for message in came[:-1]]
+    assert b"".join(base64.b64decode(block.audio) for block in blocks) == TONE
+    aligned = [block.alignment for block in blocks if block.alignment]
+    assert "".join(letter for each in aligned for letter in each.chars or []) == "Hello there. "
+    assert all(each.char_start_times_ms and each.char_durations_ms for each in aligned)
+    assert FinalOutput.model_validate(came[-1]).is_final
 
 
 # ------------------------------------------------------------------ connections

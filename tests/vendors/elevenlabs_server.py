@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from elevenlabs.types import InitializeConnection, RealtimeVoiceSettings, SendText
 
 from pipeline.contract.vendor import Behaviour, Outcome, paced
 from pipeline.settings import ElevenLabsSettings, Secrets, Settings, TtsCacheSettings, TtsSettings
@@ -31,7 +32,9 @@ from pipeline.settings import ElevenLabsSettings, Secrets, Settings, TtsCacheSet
 KEY = "xi-very-secret"
 RATES = {f"pcm_{rate}": rate for rate in (8000, 16_000, 22_050, 24_000, 44_100, 48_000)}  # Hz
 QUERY = {"model_id", "output_format", "language_code", "sync_alignment", "auto_mode", "inactivity_timeout"}
-SETTINGS = {"stability", "similarity_boost", "style", "use_speaker_boost", "speed"}
+SETTINGS, FIRST, TEXT = (
+    set(type_.model_fields) for type_ in (RealtimeVoiceSettings, InitializeConnection, SendText)
+)
 ENGLISH = {"eleven_flash_v2"}
 
 ERRORS = {  # HTTP status -> (status, message) of `detail`; the same two stand in a message over the socket
@@ -193,15 +196,15 @@ class ElevenLabsServer:
             first = await _said(socket)
         finally:
             await self._wait(line, waits=False)
-        if first.get("text") != " " or set(first) - {"text", "voice_settings", "generation_config"}:
+        if first.get("text") != " " or set(first) - FIRST:
             raise _Refused("invalid_message", "The first message is a single space with the settings.")
         seen.voice_settings = first.get("voice_settings") or {}
         if set(seen.voice_settings) - SETTINGS or not 0.7 <= seen.voice_settings.get("speed", 1.0) <= 1.2:
             raise _Refused("invalid_voice_settings", "The speed is between 0.7 and 1.2.")
-        while text := (await _said(socket)).get("text"):
-            if not text.endswith(" "):
+        while (said := await _said(socket)).get("text"):
+            if set(said) - TEXT or not said["text"].endswith(" "):
                 raise _Refused("invalid_message", "A text ends with a space.")
-            seen.text += text
+            seen.text += said["text"]
         await self._note(seen)
         await self._answer(socket, seen, rate)
 

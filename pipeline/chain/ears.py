@@ -57,6 +57,7 @@ class ChainEars:
                 async for transcript in transcripts:
                     for one in hearing.answers(transcript, self.full_pass):
                         yield one
+            await listening  # what it raises is the microphone's
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

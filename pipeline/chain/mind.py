@@ -92,7 +92,7 @@ class ChainMind:
             if not said.called:
                 raise
         else:
-            for one in said.rest():
+            for one in said.end():
                 yield one
 
 
@@ -193,6 +193,14 @@ class _Said:
             elif isinstance(piece, Token):
                 self.text += piece.text
         return held
+
+    def end(self) -> list[Piece]:
+        """What is held, where the stream has ended well."""
+        ready: list[Piece] = []
+        if self._again.rstrip() not in self._before:  # it only began like what was said before
+            self._before = []
+            ready = self.take("")
+        return ready + self.rest()
 
     def _joined(self, text: str) -> str:
         """Of the next words of one that took over: what fits behind what was said, and is new."""

@@ -148,19 +148,38 @@ class _Phrase:
         self._phonemes: list[VoicePhoneme] = []
         self._open: tuple[int, str] | None = None  # the phoneme whose length is not known
         self._word_end = 0  # characters: repeats ("23" is two words) are told once
+        self._group: tuple[int, int, int] | None = (
+            None  # of words spoken as one: where, and its place in the text
+        )
 
     def mark(self, marks: list[list[Any]]) -> None:
         for at, kind, *what in marks:
             if kind == "word":
                 start, end = what[0], min(what[0] + what[1], len(self._text))
-                if self._reading is not None and start < end:
-                    start, end = self._reading.starts[start], self._reading.ends[end - 1]
-                if self._word_end <= start < end:
-                    self._words.append(VoiceWord(at, start, end))
-                    self._word_end = end
+                self._spread(at)
+                if self._reading is None:
+                    self._word(at, start, end)
+                elif start < end:
+                    self._word(at, self._reading.starts[start], self._reading.ends[start])
+                    self._group = (at, start, end)
             else:
                 self._close(at)
                 self._open = (at, what[0])
+
+    def _word(self, at: int, start: int, end: int) -> None:
+        if self._word_end <= start < end:
+            self._words.append(VoiceWord(at, start, end))
+            self._word_end = end
+
+    def _spread(self, until: int) -> None:
+        """The words behind the first of a group that was marked as one, where about their sounds will be."""
+        if self._group is None or self._reading is None:
+            return
+        at, start, end = self._group
+        self._group = None
+        for place in range(start, end):
+            moment = at + (until - at) * (place - start) // (end - start)
+            self._word(moment, self._reading.starts[place], self._reading.ends[place])
 
     def push(self, sound: np.ndarray) -> Speech | None:
         self._held = np.concatenate([self._held, sound])
@@ -181,6 +200,7 @@ class _Phrase:
             return None
         loud = np.flatnonzero(np.abs(self._held.astype(np.int32)) > ONSET)
         voiced = int(loud[-1]) + 1 if len(loud) else 0
+        self._spread(self._released + voiced)
         pause = PAUSES_MS.get(self._text.rstrip("\"'”’»)] ")[-1:], JOIN_MS) * RATE // 1000
         tail = self._held[voiced : voiced + pause]
         silence = np.zeros(pause - len(tail), np.int16)

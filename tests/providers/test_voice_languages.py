@@ -92,6 +92,14 @@ async def test_a_sentence_is_spoken_and_marked_word_by_word(espeak: Espeak, lang
         assert max(steps) <= FARTHEST, [text[word.start : word.end] for word in phrase.words]
 
 
+async def test_japanese_is_marked_by_words_as_they_are_written(espeak: Espeak) -> None:
+    text = "お名前と、今日は3人で食べましたか。"
+    words = (await said(espeak, text, "ja")).words
+    marked = [text[word.start : word.end] for word in words]
+    assert marked == "お 名前 と 今日 は 3人 で 食べ まし た か".split()
+    assert all(a.at < b.at for a, b in pairwise(words))
+
+
 @pytest.mark.parametrize("language", SPOKEN)
 async def test_code_words_are_spoken_in_every_language(espeak: Espeak, language: str) -> None:
     phrase = await said(espeak, speakable(CODE, language).text, language)

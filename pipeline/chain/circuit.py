@@ -17,6 +17,7 @@ from pipeline.settings import ChainSettings
 REFUSED = ("auth", "forbidden")  # codes of what no other request will change
 REMEMBERED = 8  # first results that show what is usual
 USUAL = 2.0  # times the usual is late
+AT_HAND_S = 0.03  # what is there sooner was not asked for, as a phrase that a voice keeps on disk
 
 
 class Circuit:
@@ -83,7 +84,8 @@ class Pace:
 
     def took(self, seconds: float) -> None:
         """Or longer: it was not waited for."""
-        self._took_s.append(seconds)
+        if seconds >= AT_HAND_S:
+            self._took_s.append(seconds)
 
     def late_after_s(self, least_s: float, untried_s: float) -> float:
         """A slow model on a small machine is no hung one: what is usual for it is not late.

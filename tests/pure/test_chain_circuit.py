@@ -114,3 +114,11 @@ def test_a_few_that_hang_do_not_make_hanging_usual() -> None:
     for took_s in (0.3, 0.3, 0.3, 0.3, 0.8, 0.8, 1.6):
         pace.took(took_s)
     assert pace.late_after_s(0.8, 4.0) == 0.8
+
+
+def test_what_is_at_hand_does_not_show_how_fast_a_vendor_is() -> None:
+    pace = Pace()
+    pace.took(0.7)
+    for _ in range(8):
+        pace.took(0.005)
+    assert pace.late_after_s(0.8, 4.0) == 1.4

@@ -96,7 +96,7 @@ async def work_that_is_cancelled_is_closed_at_the_vendor(bench: Bench) -> None:
 @check(vendor=True)
 async def a_stream_that_is_closed_half_way_is_closed_at_the_vendor(bench: Bench) -> None:
     await bench.provider.start()
-    bench.vendor.work = Behaviour(hang_after=1)
+    bench.vendor.work = Behaviour(hang_after=2)
     number = len(bench.vendor.seen)
     async with aclosing(bench.work(line_open=True)) as stream:  # type: ignore[type-var]
         await anext(aiter(stream))
@@ -119,18 +119,40 @@ async def many_at_once_are_not_mixed_up(bench: Bench) -> None:
 
 @check(vendor=True)
 async def what_the_vendor_charges_is_told(bench: Bench) -> None:
-    """To the call that it works for, also where the work was cancelled (`pipeline.notices`)."""
+    """To the call that it works for (`pipeline.notices`)."""
     told: list[Notice] = []
     await bench.provider.start()
     await asyncio.create_task(bench.done(), context=heard_by(told.append))
+    _charged(bench, told)
+
+
+@check(vendor=True)
+async def what_is_cancelled_is_charged_too(bench: Bench) -> None:
+    """What was asked for is paid for, heard or not."""
+    told: list[Notice] = []
+    await bench.provider.start()
+    bench.vendor.work = Behaviour(hang_after=1)
+    number = len(bench.vendor.seen)
+    context = heard_by(told.append)
+    working = asyncio.create_task(all_of(bench.work(line_open=True)), name="cancelled", context=context)
+    await bench.vendor.request(number)
+    await asyncio.sleep(0.05)  # whatever it does by then
+    await cancelled(working)
+    _charged(bench, told)
+
+
+def _charged(bench: Bench, told: list[Notice]) -> None:
+    """Raises NotApplicable for one that has no `charges`, and has told of none."""
     spent = [notice for notice in told if isinstance(notice, Spent)]
-    if not spent:
-        raise NotApplicable("it tells of nothing that is charged")
-    stage, name = bench.subject.stage, bench.provider.name
+    charges: Spent | None = getattr(bench.provider, "charges", None)
+    if charges is None and not spent:
+        raise NotApplicable("it says that nothing is charged")
+    own = charges or Spent(bench.subject.stage, bench.provider.name, spent[0].model, spent[0].unit, 0.0)
     for notice in spent:
-        expect((notice.stage, notice.provider) == (stage, name), f"that is not its own: {notice}")
+        same = (notice.stage, notice.provider, notice.model) == (own.stage, own.provider, own.model)
+        expect(same, f"{notice} is not as its charges have it: {own}")
         expect(notice.amount >= 0, f"less than nothing: {notice}")
-    expect(any(notice.amount > 0 for notice in spent), "all of it is nothing")
+    expect(any(notice.amount > 0 for notice in spent), "it told of nothing that is charged")
 
 
 async def _times_out(bench: Bench, how: Behaviour) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -151,11 +152,13 @@ class ParrotMind(Parrot):
 
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         count = 0
-        async for word in self.answers(messages[-1].text):
-            count += 1
-            yield Token(f"{word} ")
-        tell(Spent("llm", self.name, "", "output_tokens", count))
-        yield Usage(0, count)
+        try:
+            async for word in self.answers(messages[-1].text):
+                count += 1
+                yield Token(f"{word} ")
+            yield Usage(0, count)
+        finally:
+            tell(Spent("llm", self.name, "", "output_tokens", count))
 
 
 class ParrotVoice(Parrot):
@@ -170,14 +173,14 @@ class ParrotVoice(Parrot):
         places = self.places(text)
         number = 0
         async for _ in self.answers(text):
-            marks = tuple(VoiceWord(0, *place) for place in places) if number == 0 else ()
-            yield Speech(self.tone(number), RATE, marks)
+            marks = [VoiceWord(number * WORD_SAMPLES, *place) for place in places[number : number + 1]]
+            yield Speech(self.tone(number), RATE, tuple(marks))
             number += 1
 
     @staticmethod
     def places(text: str) -> list[tuple[int, int]]:
-        """First and last character of the first word."""
-        return [(0, len(text.split(maxsplit=1)[0]))]
+        """Where each word begins and ends."""
+        return [match.span() for match in re.finditer(r"\S+", text)]
 
     @staticmethod
     def tone(number: int) -> np.ndarray:

@@ -167,6 +167,15 @@ class ChargesOthers(ParrotMind):
             yield piece
 
 
+class ChargesWhatIsHeard(ParrotMind):
+    charges = Spent("llm", "parrot", "", "output_tokens", 0.0)
+
+    async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
+        async for word in self.answers("?"):
+            yield word
+        tell(replace(self.charges, amount=11))
+
+
 class Forgetful(ParrotMind):
     """After a failure."""
 
@@ -298,7 +307,8 @@ class Sleeps(ParrotVoice):
         (ShowsTheKey, "a_refused_key_is_auth", "shows a key"),
         (LogsTheKey, "it_starts", "a log line shows a key"),
         (CountsBackwards, "it_answers_what_was_said", "less than nothing"),
-        (ChargesOthers, "what_the_vendor_charges_is_told", "not its own"),
+        (ChargesOthers, "what_the_vendor_charges_is_told", "is not as its charges have it"),
+        (ChargesWhatIsHeard, "what_is_cancelled_is_charged_too", "told of nothing"),
         (Forgetful, "a_failure_costs_one_piece_of_work", "is not there"),
         (MixesUp, "many_at_once_are_not_mixed_up", "with others"),
         (CannotBeMade, "it_is_created", "KeyError"),

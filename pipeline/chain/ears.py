@@ -12,36 +12,21 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from pipeline.audio import AudioChunk
-from pipeline.chain.links import Link, Links
+from pipeline.chain.links import Chain, Link, Links
 from pipeline.chain.relay import Attempt, Relay
 from pipeline.providers import Pause, Transcript
 
 
-class ChainEars:
+class ChainEars(Chain):
     """See `pipeline.providers.Recognizer`.
 
     It has a full pass if one of them has: for the others the final stands as the full one. It says that it
     punctuates if one of them does: of one that does not, no text ends in a stop that could be misread."""
 
     def __init__(self, links: Links) -> None:
-        self.name = links.name
+        super().__init__(links)
         self.full_pass = any(link.provider.full_pass for link in links.all)
         self.punctuates = any(link.provider.punctuates for link in links.all)
-        self._links = links
-
-    @property
-    def detail(self) -> str:
-        return self._links.detail
-
-    @property
-    def trouble(self) -> dict[str, str]:
-        return self._links.trouble
-
-    async def start(self) -> None:
-        await self._links.start()
-
-    async def close(self) -> None:
-        await self._links.close()
 
     def knows(self, language: str) -> bool:
         return any(link.provider.knows(language) for link in self._links.all)
@@ -69,9 +54,6 @@ class _Hearing(Relay[Transcript]):
     early = True
 
     def __init__(self, links: Links, language: str, hints: Sequence[str]) -> None:
-        def knows(link: Link) -> bool:
-            return bool(link.provider.knows(language))
-
         self._language = language
         self._hints = hints
         self._sound: list[AudioChunk | Pause | None] = []  # all of it so far; None: the end
@@ -81,8 +63,7 @@ class _Hearing(Relay[Transcript]):
         self._shown = 0  # characters of the newest partial
         self._catches_up: Attempt[Transcript] | None = None  # it took over, and has not heard so much yet
         self._heard: Attempt[Transcript] | None = None  # whose words were the newest
-        first = next((link for link in links.all if knows(link)), links.all[0])
-        super().__init__(links, first, links.order(knows) or [first], self._transcribe)
+        super().__init__(links, *links.of_language(language), self._transcribe)
 
     # ------------------------------------------------------------ sound
 

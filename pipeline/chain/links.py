@@ -39,20 +39,6 @@ class Links:
         self.untried_late_s = settings.untried_late_ms / 1000
         self._loading: list[asyncio.Task[None]] = []
 
-    @property
-    def name(self) -> str:
-        """Of the first: whose styles a voice is given, and what the page calls it."""
-        return self.all[0].name
-
-    @property
-    def detail(self) -> str:
-        return "; else ".join(link.provider.detail for link in self.all)
-
-    @property
-    def trouble(self) -> dict[str, str]:
-        """Those that do not work at present, by name, with the words of their last failure."""
-        return {link.name: link.circuit.why.message for link in self.all if link.circuit.why}
-
     async def start(self) -> None:
         """Loads all of them at once; returns when the best one that starts at all is ready. One that does not
         is passed over, and tried again later. Raises ProviderError if none starts."""
@@ -103,6 +89,12 @@ class Links:
         admitted = [link for link in fitting if link.circuit.admits(now_s)]
         return sorted(admitted or fitting, key=lambda link: not link.ready)
 
+    def of_language(self, language: str) -> tuple[Link, list[Link]]:
+        """The first one that knows it, and those that may be asked now, in turn. Where none knows it, the
+        first one is to say so."""
+        knowing = [link for link in self.all if link.provider.knows(language)] or self.all[:1]
+        return knowing[0], self.order(lambda link: link in knowing)
+
     def failed(self, link: Link, why: ProviderError, *, tried: bool = False) -> None:
         now_s = asyncio.get_running_loop().time()
         if link.circuit.failed(why, now_s, tried=tried):
@@ -112,3 +104,26 @@ class Links:
     def late_after_s(self, link: Link) -> float:
         """Without a result it is so late that the next one joins in."""
         return link.pace.late_after_s(self.least_late_s, self.untried_late_s)
+
+
+class Chain:
+    """What the chains of the three stages have in common, as providers. See `pipeline.providers.Provider`."""
+
+    def __init__(self, links: Links) -> None:
+        self.name = links.all[0].name  # whose styles a voice is given, and what the page calls it
+        self._links = links
+
+    @property
+    def detail(self) -> str:
+        return "; else ".join(link.provider.detail for link in self._links.all)
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """Those that do not work at present, by name, with the words of their last failure."""
+        return {link.name: link.circuit.why.message for link in self._links.all if link.circuit.why}
+
+    async def start(self) -> None:
+        await self._links.start()
+
+    async def close(self) -> None:
+        await self._links.close()

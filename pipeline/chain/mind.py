@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from pipeline.chain.links import Link, Links
+from pipeline.chain.links import Chain, Link, Links
 from pipeline.chain.relay import Attempt, Relay
 from pipeline.errors import ProviderError
 from pipeline.languages import language_of, say
@@ -30,27 +30,12 @@ FAST_PER_S = 20.0  # characters: no voice speaks faster
 MIND = "mind"  # in a note: whose reply it came with
 
 
-class ChainMind:
+class ChainMind(Chain):
     """See `pipeline.providers.Mind`. Whether it wants the full pass is for the first one to say."""
 
     def __init__(self, links: Links) -> None:
-        self.name = links.name
+        super().__init__(links)
         self.wants_full = bool(links.all[0].provider.wants_full)
-        self._links = links
-
-    @property
-    def detail(self) -> str:
-        return self._links.detail
-
-    @property
-    def trouble(self) -> dict[str, str]:
-        return self._links.trouble
-
-    async def start(self) -> None:
-        await self._links.start()
-
-    async def close(self) -> None:
-        await self._links.close()
 
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Piece, None]:
         """A side task goes to those only that read words, one after the other."""

@@ -26,7 +26,7 @@ CLOSE_WITHIN_S = 1.0  # a stream that ends later does so behind our back
 Result = TypeVar("Result")
 
 
-class Word(Enum):
+class Sign(Enum):
     """What comes besides pieces."""
 
     END = "the stream has ended"
@@ -45,7 +45,7 @@ class Attempt(Generic[Result]):
         self.task: asyncio.Task[None] | None = None
 
 
-News = tuple[Attempt[Result] | None, Result | Word | ProviderError]  # None: of nobody
+News = tuple[Attempt[Result] | None, Result | Sign | ProviderError]  # None: of nobody
 
 
 class Relay(Generic[Result]):
@@ -89,7 +89,7 @@ class Relay(Generic[Result]):
                     self._failed(attempt, news)
                     if self.may_fail():
                         return
-                elif news is Word.END:
+                elif news is Sign.END:
                     if attempt is self.at_work and not self.owes():
                         self._over(attempt)
                         for piece in attempt.pieces:
@@ -99,7 +99,7 @@ class Relay(Generic[Result]):
                     why = ProviderError(self._links.stage, attempt.link.name, message, "bad_response")
                     self._failed(attempt, why)
                 else:
-                    assert not isinstance(news, Word)
+                    assert not isinstance(news, Sign)
                     if self.decides(news):
                         self._decided(attempt)
                     attempt.pieces.append(news)
@@ -134,7 +134,7 @@ class Relay(Generic[Result]):
 
     async def look_again(self) -> None:
         """What is owed has changed."""
-        await self._news.put((None, Word.AGAIN))
+        await self._news.put((None, Sign.AGAIN))
 
     # ------------------------------------------------------------ the race
 
@@ -169,7 +169,7 @@ class Relay(Generic[Result]):
 
     async def _read(self, attempt: Attempt[Result]) -> None:
         name = attempt.link.name
-        news: Word | ProviderError = Word.END
+        news: Sign | ProviderError = Sign.END
         try:
             async with aclosing(self._begin(attempt.link)) as stream:  # type: ignore[type-var]
                 async for piece in stream:

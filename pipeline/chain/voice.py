@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline import modes
 from pipeline.caption import word_starts
-from pipeline.chain.links import Link, Links
+from pipeline.chain.links import Chain, Link, Links
 from pipeline.chain.relay import Relay
 from pipeline.providers import Expecting, Speech, VoicePhoneme, VoiceStyle, VoiceWord
 
@@ -30,38 +30,23 @@ TELLING = 20  # characters of a phrase that shows how fast a voice speaks
 NEWER = 0.3  # share of the newest phrase in that
 
 
-class ChainVoice:
+class ChainVoice(Chain):
     """See `pipeline.providers.Voice`. A style is that of the first one: the others get theirs from its mode
     and persona, at the same speed."""
 
     def __init__(self, links: Links) -> None:
-        self.name = links.name
-        self._links = links
+        super().__init__(links)
         self._paces: dict[tuple[str, str], float] = {}  # (link, language) -> characters/s at a rate of 1.0
-
-    @property
-    def detail(self) -> str:
-        return self._links.detail
-
-    @property
-    def trouble(self) -> dict[str, str]:
-        return self._links.trouble
-
-    async def start(self) -> None:
-        await self._links.start()
-
-    async def close(self) -> None:
-        await self._links.close()
 
     def knows(self, language: str) -> bool:
         return any(link.provider.knows(language) for link in self._links.all)
 
     def expect(self, *, language: str, style: VoiceStyle) -> None:
         """See `pipeline.providers.Expecting`: for whoever would speak now."""
-        for link in self._links.order(lambda link: link.provider.knows(language))[:1]:
-            if isinstance(link.provider, Expecting):
-                own = style_of(link, self._links.all[0], style, language)
-                link.provider.expect(language=language, style=own)
+        _, (link, *_) = self._links.of_language(language)
+        if isinstance(link.provider, Expecting):
+            own = style_of(link, self._links.all[0], style, language)
+            link.provider.expect(language=language, style=own)
 
     async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncGenerator[Speech, None]:
         """One that does not know the language is passed over."""
@@ -112,9 +97,6 @@ class _Phrase(Relay[Speech]):
         language: str,
         style: VoiceStyle,
     ) -> None:
-        def knows(link: Link) -> bool:
-            return bool(link.provider.knows(language))
-
         self._text = text
         self._language = language
         self._style = style
@@ -123,8 +105,7 @@ class _Phrase(Relay[Speech]):
         self._marked = True  # its first sound had marks, so that the rest needs some too
         self._given_s = 0.0  # of sound, in all
         self._since_s = 0.0  # when the first of it was handed on
-        first = next((link for link in links.all if knows(link)), links.all[0])
-        super().__init__(links, first, links.order(knows) or [first], self._speak)
+        super().__init__(links, *links.of_language(language), self._speak)
 
     def _speak(self, link: Link) -> AsyncIterator[Speech]:
         stream: AsyncIterator[Speech] = link.provider.speak(

@@ -103,6 +103,7 @@ class OpenAISttSettings(Section):
 class DeepgramSettings(Section):
     model: str = "nova-3"
     detect_language: bool = False  # what is spoken decides, also within a sentence, not the call's language
+    mip_opt_out: bool = False  # what is said may not be kept to improve its models; costs more
     base_url: str = ""  # "": Deepgram itself
     timeout_s: float = Field(10.0, gt=0)
     keep_s: float = Field(60.0, ge=0)  # a connection waits so long for the next utterance; 0: not

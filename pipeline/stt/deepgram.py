@@ -117,6 +117,8 @@ class Deepgram:
         }
         if many:
             query["language_hint"] = language
+        if self._own.mip_opt_out:
+            query["mip_opt_out"] = "true"
         if hints:
             query["keyterm" if nova_3 else "keywords"] = list(hints)
         return query

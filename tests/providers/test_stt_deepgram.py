@@ -112,6 +112,11 @@ async def test_hints_are_looked_out_for(vendor: DeepgramServer) -> None:
     assert "keyterm" not in await asked(vendor, "en")
 
 
+async def test_what_is_said_may_be_kept_out_of_its_models(vendor: DeepgramServer) -> None:
+    assert (await asked(vendor, "en", mip_opt_out=True))["mip_opt_out"] == ["true"]
+    assert "mip_opt_out" not in await asked(vendor, "en")
+
+
 async def test_what_it_does_not_take_is_told_in_its_words(vendor: DeepgramServer) -> None:
     with pytest.raises(ProviderError, match=r"answered 400: .*no such model nova-9") as raised:
         await ears_at(vendor, model="nova-9").start()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 CLOSING_S = 0.5  # for the vendor to agree that it is over
+PING_S = 10.0  # between two pings, and for their answers: what died while it waited is found out
 NORMAL = 1000  # close code: it was over
 SAID_CHARACTERS = 200  # of what a vendor says about an error
 STATUSES = {401: "auth", 402: "forbidden", 403: "forbidden", 404: "forbidden", 429: "rate_limited"}
@@ -70,6 +71,8 @@ class Vendor:
                 additional_headers=headers,
                 ssl=self._certificates if url.startswith("wss:") else None,
                 open_timeout=self.timeout_s,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
                 close_timeout=CLOSING_S,
                 compression=None,  # sound does not shrink
             )

@@ -197,13 +197,11 @@ class Relay(Generic[Result]):
         if not winner.gave:
             winner.gave = True
             winner.link.pace.took(now_s - max(winner.begun_s, since_s))
-            self._tell(winner.link)
+            if winner.link is not self._first:
+                self._tell_of(winner.link)
 
-    def _tell(self, link: Link) -> None:
+    def _tell_of(self, link: Link) -> None:
         first, stage = self._first, self._links.stage
-        if link is first:
-            tell(AtWork(stage, link.name, first.name, "returned", f"{link.name} works again"))
-            return
         loading = ProviderError(stage, first.name, f"{first.name} is still loading", "loading")
         why = first.circuit.why or loading
         tell(AtWork(stage, link.name, first.name, why.code, why.message))
@@ -227,6 +225,9 @@ class Relay(Generic[Result]):
             self._links.failed(attempt.link, why, tried=attempt.tries)
         elif attempt.gave:
             circuit.worked()
+            if attempt.link is self._first:  # only now: it may have begun well and broken off again
+                name = attempt.link.name
+                tell(AtWork(self._links.stage, name, name, "returned", f"{name} works again"))
         else:
             circuit.broke_off(tried=attempt.tries)
 

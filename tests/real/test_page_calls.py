@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).resolve().parents[2]
 HAPPENS_WITHIN_MS = 30_000  # on a busy machine
 
-# Keeps what the page, which draws in every frame, shows two frames after the server has spoken about the floor,
+# Keeps what the page, which draws in every frame, shows two frames after the server spoke about the floor,
 # unless it has done so again.
 FOLLOW = """
 window.followed = [];

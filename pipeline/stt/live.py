@@ -13,7 +13,6 @@ to say; then the line is finished, which is always answered, and the next sound 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -23,9 +22,9 @@ from pipeline.errors import ProviderError
 from pipeline.notices import Spent, tell
 from pipeline.providers import Pause, Transcript, Word
 
-log = logging.getLogger(__name__)
-
-INSIST_AFTER_S = 0.6  # without an answer to a Pause: then the line is finished
+# Without an answer to a Pause for so long, the line is finished. Words that are not settled yet will be
+# answered for; where there are none, the vendor may keep silent.
+INSIST_S, INSIST_ON_WORDS_S = 0.3, 1.0
 KEPT = 32  # lines that wait for an utterance, at most
 UNSPACED = ("zh", "ja")
 
@@ -252,7 +251,7 @@ class _Utterance:
             return
         self._owed.append(line.sent_ms)
         self._idle.clear()
-        if self._insisting is None:
+        if self._insisting is None or self._insisting.done():
             self._insist()
         if not self._finishing:
             await line.ask()
@@ -263,14 +262,17 @@ class _Utterance:
         self._insisting = asyncio.create_task(self._wait(self._line), name="utterance-insist")
 
     async def _wait(self, line: Line) -> None:
-        patience_s = min(INSIST_AFTER_S, self._ears.timeout_s)
         try:
-            await asyncio.sleep(patience_s)
-            self._finishing = True
-            await line.finish()
-            await asyncio.sleep(self._ears.timeout_s - patience_s)
-            if self._owed:
-                self._out.put_nowait(self._ears.late())
+            async with asyncio.timeout(self._ears.timeout_s):
+                await asyncio.sleep(INSIST_S)
+                if self._open is not None and self._open.text:
+                    await asyncio.sleep(INSIST_ON_WORDS_S - INSIST_S)
+                if not self._finishing:
+                    self._finishing = True
+                    await line.finish()
+                await self._idle.wait()
+        except TimeoutError:
+            self._out.put_nowait(self._ears.late())
         except Exception as error:
             self._out.put_nowait(error)
 

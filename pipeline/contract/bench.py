@@ -188,6 +188,13 @@ async def all_of(stream: AsyncIterator[Any]) -> list[Any]:
         return [item async for item in stream]
 
 
+async def first_of(stream: AsyncIterator[Any]) -> Any:
+    """What comes first. Raises Broken where nothing does."""
+    async for item in stream:
+        return item
+    raise Broken("nothing came of it")
+
+
 async def microphone(*pieces: Iterable[Sound]) -> AsyncIterator[Sound]:
     """All of it at once, then the end of the utterance."""
     for some in pieces:

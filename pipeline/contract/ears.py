@@ -8,7 +8,7 @@ from contextlib import aclosing
 from itertools import pairwise
 
 from pipeline.audio import CHUNK_MS
-from pipeline.contract.bench import Bench, Sound, all_of, endless, expect, microphone
+from pipeline.contract.bench import Bench, Sound, all_of, endless, expect, first_of, microphone
 from pipeline.contract.checks import check
 from pipeline.providers import Pause, Transcript
 
@@ -100,9 +100,9 @@ async def what_is_sure_is_not_taken_back(bench: Bench) -> None:
 @check("stt")
 async def a_listener_who_leaves_half_way_harms_nobody(bench: Bench) -> None:
     async with aclosing(bench.heard(endless(bench.sentence(), [Pause()]))) as stream:  # type: ignore[type-var]
-        await anext(aiter(stream))
+        await first_of(stream)
     came = await bench.transcripts(bench.sentence(), [Pause()])
-    expect(came[-1].text.strip(), "the next utterance was not heard")
+    expect(_last(came).strip(), "the next utterance was not heard")
 
 
 @check("stt")

@@ -9,7 +9,7 @@ import signal
 from contextlib import aclosing
 from typing import get_args
 
-from pipeline.contract.bench import Bench, Broken, NotApplicable, all_of, expect
+from pipeline.contract.bench import Bench, Broken, NotApplicable, all_of, expect, first_of
 from pipeline.contract.checks import check
 from pipeline.contract.leftovers import descendants, ended
 from pipeline.contract.vendor import Behaviour
@@ -89,7 +89,7 @@ async def a_killed_process_costs_one_piece_of_work(bench: Bench) -> None:
     if not processes:
         raise NotApplicable("it has no process of its own")
     async with aclosing(bench.work(line_open=True)) as stream:  # type: ignore[type-var]
-        await anext(aiter(stream))
+        await first_of(stream)
         for process, _ in descendants() - before:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

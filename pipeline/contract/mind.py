@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, get_args
 
-from pipeline.contract.bench import OPTIONS, TALK, Bench, all_of, expect
+from pipeline.contract.bench import OPTIONS, TALK, Bench, all_of, expect, first_of
 from pipeline.contract.checks import check
 from pipeline.providers import CutShort, Message, Note, Token, ToolCall, Usage
 from pipeline.settings import Language, Mode, Tool
@@ -93,7 +93,7 @@ async def its_own_notes_are_taken_back(bench: Bench) -> None:
 @check("llm")
 async def a_reply_that_is_closed_half_way_harms_nobody(bench: Bench) -> None:
     async with aclosing(bench.reply(TALK)) as stream:  # type: ignore[type-var]
-        await anext(aiter(stream))
+        await first_of(stream)
     _well_formed(await all_of(bench.reply(TALK)))
 
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 
 from pipeline.contract import leftovers
-from pipeline.contract.bench import Bench, Broken, NotApplicable, all_of, expect
+from pipeline.contract.bench import Bench, Broken, NotApplicable, all_of, expect, first_of
 from pipeline.contract.checks import check
 from pipeline.contract.lifetime import cancelled
 from pipeline.contract.vendor import Behaviour, Seen
@@ -99,7 +99,7 @@ async def a_stream_that_is_closed_half_way_is_closed_at_the_vendor(bench: Bench)
     bench.vendor.work = Behaviour(hang_after=2)
     number = len(bench.vendor.seen)
     async with aclosing(bench.work(line_open=True)) as stream:  # type: ignore[type-var]
-        await anext(aiter(stream))
+        await first_of(stream)
         seen = await bench.vendor.request(number)
         if seen.outcome == "served":
             raise NotApplicable(ONE_PIECE)

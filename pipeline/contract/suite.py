@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,8 +66,9 @@ async def examine(
     fitting = checks(subject.stage, vendor=subject.vendor is not None)
     wanted = [check for check in fitting if not only or check.name in only]
     shared = [check for check in wanted if not check.alone]
-    async for result in _shared(subject, speech, shared, dead):
-        yield result
+    async with aclosing(_shared(subject, speech, shared, dead)) as results:
+        async for result in results:
+            yield result
     for check in wanted:
         if check.alone:
             yield await _alone(subject, speech, check, dead)
@@ -90,18 +91,22 @@ async def _created(subject: Subject) -> Result:
 
 async def _shared(
     subject: Subject, speech: np.ndarray, wanted: list[Check], dead: Callable[[str], None] | None
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """All of them on one provider, which then may leave nothing behind."""
     if not wanted:
         return
     before = leftovers.inventory()
-    async with _bench(subject, speech) as bench:
-        started = await _judged(START, bench, lambda each: each.provider.start(), dead)
-        yield started
-        if started.outcome == "ok":
-            for check in wanted:
-                yield await _judged(check.name, bench, check.run, dead)
-        during = leftovers.inventory()
+    try:
+        async with _bench(subject, speech) as bench:
+            started = await _judged(START, bench, lambda each: each.provider.start(), dead)
+            yield started
+            if started.outcome == "ok":
+                for check in wanted:
+                    yield await _judged(check.name, bench, check.run, dead)
+            during = leftovers.inventory()
+    except Exception as error:
+        yield Result(LEFT, "failed", _not_closed(error))
+        return
     left = await leftovers.left(before, during)
     yield Result(LEFT, "failed" if left else "ok", left)
 
@@ -111,31 +116,33 @@ async def _alone(
 ) -> Result:
     """One on a provider of its own."""
     before = leftovers.inventory()
-    async with _bench(subject, speech) as bench:
-        result = await _judged(check.name, bench, check.run, dead)
-        during = leftovers.inventory()
+    try:
+        async with _bench(subject, speech) as bench:
+            result = await _judged(check.name, bench, check.run, dead)
+            during = leftovers.inventory()
+    except Exception as error:
+        return Result(check.name, "failed", _not_closed(error))
     left = await leftovers.left(before, during)
     if left and result.outcome == "ok":
         return Result(check.name, "failed", f"it leaves behind {left}")
     return result
 
 
+def _not_closed(error: Exception) -> str:
+    return f"it cannot be closed: {type(error).__name__}: {error}"
+
+
 @asynccontextmanager
 async def _bench(subject: Subject, speech: np.ndarray) -> AsyncIterator[Bench]:
-    """With the stand-in of the vendor, if there is one."""
-    if subject.vendor is None:
-        bench = Bench(subject, subject.settings, None, speech)
+    """With the stand-in of the vendor, if there is one; closed within WITHIN_S, or TimeoutError is raised."""
+    async with AsyncExitStack() as stack:
+        vendor = await stack.enter_async_context(subject.vendor()) if subject.vendor else None
+        bench = Bench(subject, vendor.settings() if vendor else subject.settings, vendor, speech)
         try:
             yield bench
         finally:
-            await bench.provider.close()
-        return
-    async with subject.vendor() as vendor:
-        bench = Bench(subject, vendor.settings(), vendor, speech)
-        try:
-            yield bench
-        finally:
-            await bench.provider.close()
+            async with asyncio.timeout(WITHIN_S):
+                await bench.provider.close()
 
 
 async def _judged(name: str, bench: Bench, run: Examination, dead: Callable[[str], None] | None) -> Result:

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from pipeline.contract.bench import LANGUAGE, PHRASE, Bench, all_of, expect
+from pipeline.contract.bench import LANGUAGE, PHRASE, Bench, all_of, expect, first_of
 from pipeline.contract.checks import check
 from pipeline.providers import Speech, VoiceStyle
 from pipeline.settings import Language
@@ -101,6 +101,7 @@ async def nothing_to_say_is_said_in_silence(bench: Bench) -> None:
 async def odd_text_breaks_nothing(bench: Bench) -> None:
     """Whatever gets past the cutter: it may be silent, and it may not fail."""
     known = await all_of(bench.spoken(PHRASE))
+    _sound(known)
     for text in ("🎉", "…", "a\0b", "<break time='5s'/>", "ẞ̷̛", 40 * "no, "):
         pieces = await all_of(bench.spoken(text))
         expect({piece.rate for piece in pieces} <= {known[0].rate}, f"{text!r} is of another rate")
@@ -115,7 +116,7 @@ async def a_faster_style_is_taken(bench: Bench) -> None:
 @check("tts")
 async def a_phrase_that_is_closed_half_way_harms_nobody(bench: Bench) -> None:
     async with aclosing(bench.spoken(20 * PHRASE)) as stream:  # type: ignore[type-var]
-        await anext(aiter(stream))
+        await first_of(stream)
     _sound(await all_of(bench.spoken(PHRASE)))
 
 

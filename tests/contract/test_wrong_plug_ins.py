@@ -196,6 +196,23 @@ class MixesUp(ParrotMind):
         yield f"This was the {self._asked}th."
 
 
+class CannotBeClosed(ParrotMind):
+    """Once it was started."""
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def close(self) -> None:
+        if hasattr(self, "started"):
+            raise OSError("the cage is shut")
+
+
+class Speechless(ParrotVoice):
+    async def answers(self, question: str) -> AsyncIterator[str]:
+        for word in ():
+            yield word
+
+
 class CannotBeMade(ParrotMind):
     def __init__(self, own: dict[str, Any]) -> None:
         raise KeyError("model")
@@ -311,6 +328,9 @@ class Sleeps(ParrotVoice):
         (ChargesWhatIsHeard, "what_is_cancelled_is_charged_too", "told of nothing"),
         (Forgetful, "a_failure_costs_one_piece_of_work", "is not there"),
         (MixesUp, "many_at_once_are_not_mixed_up", "with others"),
+        (CannotBeClosed, "it_leaves_nothing_behind", "OSError: the cage is shut"),
+        (CannotBeClosed, "a_refused_key_is_auth", "OSError: the cage is shut"),
+        (Speechless, "a_phrase_that_is_closed_half_way_harms_nobody", "nothing came of it"),
         (CannotBeMade, "it_is_created", "KeyError"),
         (InFloats, "a_phrase_is_sound", "not int16"),
         (BeginsInSilence, "silence_before_the_words_is_trimmed", "200 ms of silence"),

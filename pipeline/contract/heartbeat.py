@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 import threading
 import time
@@ -23,6 +24,8 @@ class Heartbeat:
     def __init__(self) -> None:
         self.last_s = time.monotonic()
         self._used_s, self._starved_s = time.thread_time(), _starved_s()
+        self._thread = threading.get_ident()
+        self._collecting_s = 0.0
         self._computed_s = 0.0
         self._stood_s = 0.0
         self.where = ""  # the innermost places while it stood still
@@ -33,6 +36,15 @@ class Heartbeat:
         self._stood_s = max(self._stood_s, now_s - self.last_s - (starved_s - self._starved_s))
         self._computed_s = max(self._computed_s, used_s - self._used_s)
         self.last_s, self._used_s, self._starved_s = now_s, used_s, starved_s
+
+    def collect(self, phase: str, _: dict[str, int]) -> None:
+        """See `gc.callbacks`: the garbage of the whole process is not the plug-in's doing."""
+        if threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._collecting_s = time.thread_time()
+        else:
+            self._used_s += time.thread_time() - self._collecting_s
 
     @property
     def failure(self) -> str:
@@ -57,10 +69,12 @@ async def listened_to(dead: Callable[[str], None] | None = None) -> AsyncIterato
     )
     beating = asyncio.create_task(_beat(heart), name="heartbeat")
     watcher.start()
+    gc.callbacks.append(heart.collect)
     try:
         yield heart
     finally:
         heart.beat()
+        gc.callbacks.remove(heart.collect)
         ended.set()
         beating.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -57,15 +57,17 @@ class Heartbeat:
 
 
 @contextlib.asynccontextmanager
-async def listened_to(dead: Callable[[str], None] | None = None) -> AsyncIterator[Heartbeat]:
+async def listened_to(
+    dead: Callable[[str], None] = lambda _: None, dead_s: float = DEAD_S
+) -> AsyncIterator[Heartbeat]:
     """Counts the beats of the loop that runs now.
 
-    `dead`: called, from a thread, with where the loop is when it has stood still for DEAD_S: one that waits
+    `dead`: called, from a thread, with where the loop is when it has stood still for `dead_s`: one that waits
     for what runs on itself never returns."""
     heart = Heartbeat()
     ended = threading.Event()
     watcher = threading.Thread(
-        target=_watch, args=(heart, ended, threading.get_ident(), dead), name="heartbeat", daemon=True
+        target=_watch, args=(heart, ended, threading.get_ident(), dead, dead_s), name="heartbeat", daemon=True
     )
     beating = asyncio.create_task(_beat(heart), name="heartbeat")
     watcher.start()
@@ -88,7 +90,7 @@ async def _beat(heart: Heartbeat) -> None:
 
 
 def _watch(
-    heart: Heartbeat, ended: threading.Event, loop_thread: int, dead: Callable[[str], None] | None
+    heart: Heartbeat, ended: threading.Event, loop_thread: int, dead: Callable[[str], None], dead_s: float
 ) -> None:
     """Notes where the loop is when a beat is overdue."""
     while not ended.wait(COMPUTED_S / 2):
@@ -99,7 +101,7 @@ def _watch(
         places = traceback.extract_stack(frame)[-3:]
         named = (f"{place.name} ({place.filename}:{place.lineno})" for place in places)
         heart.where = f"; at {' > '.join(named)}"
-        if dead is not None and late_s >= DEAD_S:
+        if late_s >= dead_s:
             dead(f"the event loop stands still{heart.where}")
             return
 

@@ -50,7 +50,7 @@ def names(stage: Stage, *, vendor: bool) -> list[str]:
 
 
 async def examine(
-    subject: Subject, only: Collection[str] = (), dead: Callable[[str], None] | None = None
+    subject: Subject, only: Collection[str] = (), dead: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[Result]:
     """A result for each check, as it comes.
 
@@ -90,7 +90,7 @@ async def _created(subject: Subject) -> Result:
 
 
 async def _shared(
-    subject: Subject, speech: np.ndarray, wanted: list[Check], dead: Callable[[str], None] | None
+    subject: Subject, speech: np.ndarray, wanted: list[Check], dead: Callable[[str], None]
 ) -> AsyncGenerator[Result, None]:
     """All of them on one provider, which then may leave nothing behind."""
     if not wanted:
@@ -111,9 +111,7 @@ async def _shared(
     yield Result(LEFT, "failed" if left else "ok", left)
 
 
-async def _alone(
-    subject: Subject, speech: np.ndarray, check: Check, dead: Callable[[str], None] | None
-) -> Result:
+async def _alone(subject: Subject, speech: np.ndarray, check: Check, dead: Callable[[str], None]) -> Result:
     """One on a provider of its own."""
     before = leftovers.inventory()
     try:
@@ -145,7 +143,7 @@ async def _bench(subject: Subject, speech: np.ndarray) -> AsyncIterator[Bench]:
                 await bench.provider.close()
 
 
-async def _judged(name: str, bench: Bench, run: Examination, dead: Callable[[str], None] | None) -> Result:
+async def _judged(name: str, bench: Bench, run: Examination, dead: Callable[[str], None]) -> Result:
     try:
         with _logged() as lines:
             async with heartbeat.listened_to(dead) as heart, asyncio.timeout(WITHIN_S):

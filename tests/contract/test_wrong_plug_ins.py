@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.contract.bench import Subject
+from pipeline.contract.heartbeat import listened_to
 from pipeline.contract.suite import examine, names
 from pipeline.errors import ProviderError
 from pipeline.notices import Spent, tell
@@ -45,6 +46,16 @@ async def test_an_honest_plug_in_keeps_it(provider: type[Parrot]) -> None:
     assert not bad
     (passed_over,) = (result.check for result in results if result.outcome == "not applicable")
     assert passed_over == "a_killed_process_costs_one_piece_of_work"
+
+
+async def test_a_loop_that_waits_for_itself_is_told_of() -> None:
+    """As where a plug-in asks a stand-in on its own loop by a library that blocks: no check ever ends."""
+    told: list[str] = []
+    async with listened_to(told.append, dead_s=0.5):
+        time.sleep(1)  # noqa: ASYNC251 - that is what is wrong
+    (where,) = told
+    assert where.startswith("the event loop stands still; at ")
+    assert "test_a_loop_that_waits_for_itself" in where
 
 
 # ------------------------------------------------------------------ ears

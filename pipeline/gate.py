@@ -16,24 +16,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import webrtcvad
 
 from pipeline.audio import CHUNK_MS, MIC_CHUNK, MIC_RATE, AudioChunk
+from pipeline.lane import FRAME, KEPT_MS, QUIETEST, Lane, Window, frame_powers
 from pipeline.settings import GateSettings
 from pipeline.silero import WINDOW, SileroStream
 
-FRAME = 64  # samples, 4 ms: the grain of dating; five make a chunk, eight a Silero window
 ONSET_CHUNKS = 2  # in a row by webrtcvad: one alone is often a click
 ONSET_PATIENCE_MS = 300  # an onset that Silero has not confirmed by then is withdrawn
 STAGGER = (128, 256, 384)  # samples by which the other lanes' windows are later
 WARM_UP_CHUNKS = 16  # 320 ms up to the first voice, so that the recurrent network has heard the room
 CALLED_CHUNKS = 45  # 900 ms, so that a lane called into music does not take it for the beginning of a word
 POSSIBLE = 0.2  # for the first lane, in its recent windows; in loud noise 99 of 100 are below it
-RECENT_WINDOWS = 4  # of each lane, in which Silero must have confirmed,
-SURE_WINDOWS = 3  # this often: one window alone takes the beginning of a chord for a vowel
+SURE_WINDOWS = 3  # of the lanes' recent ones: one alone takes the beginning of a chord for a vowel
 ROOM_MS = 100  # of sound that it takes to judge the room by
 REACH_BACK_MS = 300  # how far before Silero's first window energy may date an opening back,
 REACH_GAP_MS = 40  # over quieter gaps of at most this
@@ -42,15 +41,12 @@ AGAIN_MS = 100  # without energy, after which the other lanes rest in a pause,
 DOZE_MS = 300  # and all
 TAIL_MS = 100  # after Silero's last window, in which a last consonant still counts,
 TAIL_GAP_MS = 80  # after no more than this: the closure of a last t or p
-KEPT_MS = 1000  # of sound beside the pre-roll, to date back in
 ABOVE_NOISE_DB = 5.0  # over the room, and
 BELOW_PEAK_DB = 30.0  # not further below this utterance's loudest: that is a voiced frame
 NEAR_PEAK_DB = 12.0  # but however loud the room, this near the loudest is voice
 PEAK_FALLS_DB = 0.1  # per 32 ms of speech: one shout does not make all that follows silent
 NOISE_FLOOR_DB = -70.0  # below it, everything is silence
-QUIETEST = 1e-10  # a power; keeps log10 defined on digital silence
 SILENT = [10 * math.log10(QUIETEST)] * (MIC_CHUNK // FRAME), 10 * math.log10(QUIETEST)  # of digital silence
-MEAN = np.full(FRAME, 1 / FRAME)  # its product with a frame is the frame's mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,69 +75,6 @@ class Opened:
 
 
 GateEvent = Onset | OnsetGone | Opened
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """32 ms that Silero has judged."""
-
-    start: int  # samples since the call began
-    speech: float  # probability
-    levels: list[float]  # dBFS of its eight frames
-
-
-def frame_powers(samples: np.ndarray) -> list[float]:
-    """int16 (n * FRAME,); the variance of each frame, full scale being 1: power without a constant offset.
-
-    Eight times as fast as numpy's var on arrays this small."""
-    frames = samples.reshape(-1, FRAME).astype(np.float64)
-    means = frames.dot(MEAN)
-    np.multiply(frames, frames, out=frames)
-    power: list[float] = ((frames.dot(MEAN) - means * means) / 32768.0**2 + QUIETEST).tolist()
-    return power
-
-
-class Lane:
-    """Silero on windows of one phase, and what it has said lately.
-
-    The network is at times 100 to 300 ms late when a word begins in the middle of a window, so an
-    opening is looked for by several lanes with staggered windows (95th percentile over four flite
-    voices: one lane 273 ms, four that agree 172). Then the lane that is surest goes on alone.
-    """
-
-    def __init__(self, silero: SileroStream, offset: int) -> None:
-        self.silero = silero
-        self._offset = offset  # samples by which its windows are later than the first lane's
-        self.rest()
-
-    def rest(self) -> None:
-        """Forgets everything."""
-        self.silero.reset()
-        self.windows: deque[Window] = deque(maxlen=KEPT_MS * MIC_RATE // 1000 // WINDOW)
-        self.pending: list[float] = []  # levels of the frames after the last window
-        self.judged_until = 0  # sample at which `pending` begins
-
-    def wake(self, at: int, samples: np.ndarray, levels: list[float]) -> None:
-        """Begins with sound from `at` on."""
-        self.rest()
-        offset = min(self._offset, len(samples))  # just after a closing there is little
-        self.judged_until = at + offset
-        self.push(samples[offset:], levels[offset // FRAME :])
-
-    def push(self, samples: np.ndarray, levels: list[float]) -> list[Window]:
-        """The windows that this sound fills."""
-        self.pending = self.pending + levels
-        judged = []
-        for speech in self.silero.push(samples):
-            judged.append(Window(self.judged_until, speech, self.pending[: WINDOW // FRAME]))
-            self.pending = self.pending[WINDOW // FRAME :]
-            self.judged_until += WINDOW
-        self.windows.extend(judged)
-        return judged
-
-    def recent(self) -> list[float]:
-        """The probabilities of the last windows."""
-        return [window.speech for window in islice(reversed(self.windows), RECENT_WINDOWS)]
 
 
 class Gate:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk
-from pipeline.gate import FRAME, Gate, GateEvent, Lane, Onset, OnsetGone, Opened
+from pipeline.gate import Gate, GateEvent, Onset, OnsetGone, Opened
+from pipeline.lane import FRAME, Lane
 from pipeline.settings import GateSettings
 from pipeline.silero import WINDOW, SileroModel, SileroStream
 from tests import sounds

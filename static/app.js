@@ -18,6 +18,7 @@ import { showEnded } from './ended.js';
 import { Face } from './face.js';
 import { bindControls } from './controls.js';
 import { placeIcons } from './icons.js';
+import { label, languageName } from './labels.js';
 
 const LAST_WORD_MS = 700;                         // jitter buffer and loudspeaker, after the server's last sample
 const LAST_WORD_LIMIT_MS = 30_000;
@@ -195,7 +196,7 @@ export class App {
     const on = (name, does) => call.addEventListener(name, ({ detail }) => { if (this.call === call) does(detail); });
     on('up', ({ resumed, socket }) => {
       this.dispatch({ type: 'page.up', resumed, socket });
-      if (!this.language.ears) this.dispatch({ type: 'page.note', note: { kind: 'deaf', text: `Nothing here understands spoken ${this.language.name} yet. Type your answers.` } });
+      if (!this.language.ears) this.dispatch({ type: 'page.note', note: { kind: 'deaf', text: label('Nothing here understands spoken {language} yet. Type your answers.', { language: languageName(this.language) }) } });
     });
     on('message', (event) => {
       if (event.session?.viva?.resume) resume.keep(event.session.viva.resume);
@@ -270,9 +271,9 @@ export class App {
     Object.assign(this, { person: persona, language });
     this.stage.setPerson(persona, language);
     this.transcript.setLanguage(language.code, language.direction);
-    const about = topic?.title ?? (mode.id === 'language' ? language.name : '');
-    $('where-mode').textContent = about && mode.title;
-    $('where-topic').textContent = about || mode.title;
+    const about = topic?.title ?? (mode.id === 'language' ? languageName(language) : '');
+    $('where-mode').textContent = about && label(mode.title);
+    $('where-topic').textContent = about || label(mode.title);
     $('call-title').textContent = `${mode.title} with ${persona.name}`;
   }
 
@@ -295,7 +296,7 @@ export class App {
 
   #quality({ level }) {
     $('quality').dataset.level = level;
-    $('quality-text').textContent = ['None', 'Poor', 'Fair', 'Good'][level];
+    $('quality-text').textContent = label(['None', 'Poor', 'Fair', 'Good'][level]);
   }
 
   #clock() {

@@ -1,6 +1,7 @@
 // "Before you start": the own microphone with its meter, the camera's picture, a test sound.
 // What is opened here is what the call takes over.
 
+import { label } from './labels.js';
 import { Levels } from './levels.js';
 import { CAMERA } from './notices.js';
 
@@ -112,11 +113,11 @@ export class DeviceCheck {
     $('preview').toggleAttribute('data-on', on);
     const wanted = this.settings.get('camera');
     $('preview-camera').setAttribute('aria-pressed', String(wanted));
-    $('preview-camera').querySelector('span').textContent = wanted ? 'Camera on' : 'Camera off';
+    $('preview-camera').querySelector('span').textContent = label(wanted ? 'Camera on' : 'Camera off');
     $('preview-note').hidden = on;
   }
 
-  #say(text, kind = '') { $('say-text').textContent = text; $('say-text').dataset.kind = kind; }
+  #say(text, kind = '') { $('say-text').textContent = label(text); $('say-text').dataset.kind = kind; }
 
   /** Two soft notes: enough to know which loudspeaker speaks, and how loud. */
   #testSound() {

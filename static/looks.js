@@ -1,6 +1,7 @@
 // What each state looks and sounds like: a table, and `lookOf`, which fills in the names.
 // face: a state of the face · chip: [strong, soft] · said: for aria-live (empty: nothing is said)
 
+import { label } from './labels.js';
 import { stateOf } from './states.js';
 import { drawerFor, smallFor } from './notices.js';
 
@@ -25,7 +26,7 @@ const CAMERA_NOTES = { off: 'Camera is off', refused: 'Camera not allowed', syst
 /** @param {object} m  the model  @param {string} name  the interviewer's */
 export function lookOf(m, name) {
   const state = stateOf(m), look = LOOKS[state];
-  const named = (text) => text.replaceAll('{name}', name);
+  const named = (text) => label(text, { name });
   let [strong, soft] = look.chip;
   if (state === 'speaking' && m.phase === 'doubting') soft = 'hears you too';
   if (state === 'speaking' && m.again) soft = 'once more';
@@ -42,7 +43,7 @@ export function lookOf(m, name) {
     said: small?.text ?? named(look.said), saidAfterMs: look.saidAfterMs ?? 0,
     alarm: drawer?.alarm ?? '',
     notice: drawer ?? small,
-    selfNote: m.camera ? CAMERA_NOTES[m.camera] : '',
+    selfNote: m.camera ? label(CAMERA_NOTES[m.camera]) : '',
     micOff: m.muted || m.mic !== null,
   };
 }

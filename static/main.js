@@ -3,5 +3,7 @@ import { App } from './app.js';
 import { Call } from './call.js';
 import { SocketCall } from './socket-call.js';
 import * as devices from './devices.js';
+import { loadLabels } from './labels.js';
 
+await loadLabels();
 new App({ Call, SocketCall, devices }).start();

@@ -6,6 +6,7 @@ import { PERSONAS } from './face/personas.js';
 import { Captions } from './captions.js';
 import { PatienceRing } from './patience.js';
 import { icon } from './icons.js';
+import { label } from './labels.js';
 
 const BREATH_MS = 250;
 // A machine this slow needs its time for the sound: first only the mouth moves, then nothing.
@@ -119,7 +120,7 @@ export class Stage {
     if (!this.#changed('mute', `${muted} ${mic}`)) return;
     const off = muted || mic !== null;
     $('mute').setAttribute('aria-pressed', String(muted));
-    $('mute').setAttribute('aria-label', mic ? 'Microphone is not available. Try again' : muted ? 'Unmute the microphone' : 'Mute the microphone');
+    $('mute').setAttribute('aria-label', label(mic ? 'Microphone is not available. Try again' : muted ? 'Unmute the microphone' : 'Mute the microphone'));
     $('mute').title = $('mute').getAttribute('aria-label');
     $('mute').querySelector('[data-icon]').innerHTML = icon(off ? 'muted' : 'mic');
   }
@@ -148,7 +149,7 @@ export class Stage {
     row.className = 'row';
     for (const [look, text, action] of notice.actions ?? []) {
       const button = document.createElement('button');
-      Object.assign(button, { type: 'button', className: look, textContent: text });
+      Object.assign(button, { type: 'button', className: look, textContent: label(text) });
       button.dataset.action = action;
       row.append(button);
     }

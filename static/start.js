@@ -2,6 +2,7 @@
 
 import { send } from './access.js';
 import { Face } from './face.js';
+import { label, languageName } from './labels.js';
 import { LogIn } from './login.js';
 import { budgetWords } from './notices.js';
 import { PERSONAS } from './face/personas.js';
@@ -88,13 +89,16 @@ export class StartPage {
   #build() {
     const { about, settings } = this;
     $('modes').replaceChildren(...about.modes.map((mode) => {
-      const label = make('label', 'card'), text = make('span', 'card-in');
-      text.append(make('b', '', mode.title), make('span', '', mode.summary));
-      label.append(this.#radio('mode', mode.id), text);
-      return label;
+      const card = make('label', 'card'), text = make('span', 'card-in');
+      text.append(make('b', '', label(mode.title)), make('span', '', label(mode.summary)));
+      card.append(this.#radio('mode', mode.id), text);
+      return card;
     }));
     $('people').replaceChildren(...about.personas.map((person) => this.#portrait(person)));
-    $('language').replaceChildren(...about.languages.map(({ code, own, name, direction }) => option(code, own === name ? own : `${own} (${name})`, { lang: code, dir: direction })));
+    $('language').replaceChildren(...about.languages.map((one) => {
+      const { code, own, direction } = one, name = languageName(one);
+      return option(code, own === name ? own : `${own} (${name})`, { lang: code, dir: direction });
+    }));
     $('topic').replaceChildren(...about.topics.map(({ id, title }) => option(id, title)));
     for (const name of ['language', 'topic']) $(name).addEventListener('change', ({ target }) => { settings.set(name, target.value); this.refresh(); });
     $('start').addEventListener('change', ({ target }) => {
@@ -107,14 +111,14 @@ export class StartPage {
   #radio(name, value) { return Object.assign(document.createElement('input'), { type: 'radio', name, value }); }
 
   #portrait(person) {
-    const label = make('label', 'person'), text = make('span', 'person-in'), picture = make('span', 'person-pic'), face = make('span', 'face');
-    label.style.setProperty('--backdrop', (PERSONAS[person.id] ?? PERSONAS.vera).backdrop);
+    const card = make('label', 'person'), text = make('span', 'person-in'), picture = make('span', 'person-pic'), face = make('span', 'face');
+    card.style.setProperty('--backdrop', (PERSONAS[person.id] ?? PERSONAS.vera).backdrop);
     face.dataset.still = '';
     picture.append(face);
-    text.append(picture, make('span', 'person-name', person.name), make('span', 'person-role', person.role));
-    label.append(this.#radio('persona', person.id), text);
+    text.append(picture, make('span', 'person-name', person.name), make('span', 'person-role', label(person.role)));
+    card.append(this.#radio('persona', person.id), text);
     requestAnimationFrame(() => new Face(face, person.id, { still: true }));
-    return label;
+    return card;
   }
 
   /** The question bank of the mind that is no language model is English. */
@@ -135,9 +139,9 @@ export class StartPage {
     if (topic) $('topic').value = topic.id;
     const general = this.#general(mode, language);
     const missing = [
-      language.ears ? '' : `Nothing on this server understands spoken ${language.name} yet: you will hear ${persona.name} and type your answers.`,
+      language.ears ? '' : label('Nothing on this server understands spoken {language} yet: you will hear {name} and type your answers.', { language: languageName(language), name: persona.name }),
       language.voice ? '' : `No voice on this server speaks ${language.name} yet: you will read the answers.`,
-      general ? `In ${language.name} the scripted interviewer asks six general questions and does not judge the answers: its question bank is English.` : '',
+      general ? label('In {language} the scripted interviewer asks six general questions and does not judge the answers: its question bank is English.', { language: languageName(language) }) : '',
     ].filter(Boolean).join(' '), add = language.add ?? [];
     $('language-note').hidden = !missing;
     $('language-note').querySelector('p').textContent = missing;
@@ -154,7 +158,7 @@ export class StartPage {
       what.append(make('b', '', first.name), first.detail ? ` ${first.detail}` : '');
       if (error || !one.ready) what.append(' ', make('span', error ? 'bad' : 'loading', error ? `Not working: ${error}` : 'Loading…'));
       if (others.length) what.append(make('span', 'next', `If it fails: ${others.map(({ name, error: wrong }) => (wrong ? `${name} (not working: ${wrong})` : name)).join(', then ')}`));
-      return [make('dt', '', STAGES[one.stage] ?? one.stage), what];
+      return [make('dt', '', label(STAGES[one.stage] ?? one.stage)), what];
     }));
     $('engines').querySelector('ul').replaceChildren(...providers.flatMap((one) => [
       make('li', '', `${STAGES[one.stage] ?? one.stage}: ${one.why}`),
@@ -166,6 +170,6 @@ export class StartPage {
     const loading = this.about?.providers.filter((one) => !one.ready && !one.error) ?? [];
     const spent = Boolean(this.about?.limits?.no_budget_s), stuck = !this.about || !$('server-gone').hidden;
     $('go').disabled = stuck || loading.length > 0;
-    $('go').textContent = spent ? 'Closed until midnight UTC' : stuck ? 'Waiting for the server' : loading.length ? `Getting the ${loading.map((one) => (STAGES[one.stage] ?? one.stage).toLowerCase()).join(' and ')} ready…` : 'Start talking';
+    $('go').textContent = spent ? 'Closed until midnight UTC' : stuck ? label('Waiting for the server') : loading.length ? `Getting the ${loading.map((one) => (STAGES[one.stage] ?? one.stage).toLowerCase()).join(' and ')} ready…` : label('Start talking');
   }
 }

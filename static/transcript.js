@@ -1,5 +1,6 @@
 // The panel with the conversation: one line a turn, kept in step with the list in the model.
 
+import { label } from './labels.js';
 import { asWritten, directionOf } from './turns.js';
 
 export class Transcript {
@@ -47,7 +48,7 @@ export function turnElement(turn, name, { code, direction }) {
   tail.className = 'tail';
   if (turn.who !== 'note') {
     const who = document.createElement('b');
-    who.textContent = turn.who === 'you' ? 'You' : name;
+    who.textContent = turn.who === 'you' ? label('You') : name;
     element.append(who);
     words.lang = code;
   }

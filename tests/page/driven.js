@@ -1,6 +1,7 @@
 // The page with a call that a test speaks through: everything but the network is the product's own.
 import { App } from './app.js';
 import * as devices from './devices.js';
+import { loadLabels } from './labels.js';
 
 class DrivenCall extends EventTarget {
   constructor(parts) { super(); Object.assign(this, { parts, closed: false }); driver.calls.push(this); driver.waiting.splice(0).forEach((look) => look()); }
@@ -22,5 +23,6 @@ const driver = window.driver = {
   /** The own picture comes back, as the server would send it. */
   echo() { const { camera } = driver.call.parts; if (camera) driver.tell('echo', new MediaStream([camera])); },
 };
+await loadLabels();
 driver.app = new App({ Call: DrivenCall, SocketCall: DrivenCall, devices });
 driver.app.start();

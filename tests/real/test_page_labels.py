@@ -78,7 +78,9 @@ def test_every_label_has_all_languages_and_is_one_of_the_page() -> None:
     assert len({row[0] for row in ROWS}) == len(ROWS)
 
 
-@pytest.mark.parametrize("page", CODES, indirect=True, ids=CODES)
+@pytest.mark.parametrize(
+    "page", ["es", "fr", "de", "ja", "ar", "nl"], indirect=True
+)  # the longest words; scripts
 def test_a_browser_of_that_language_sees_it_in_its_own_and_nothing_is_cut_off(page: Page) -> None:
     code = page.evaluate("document.documentElement.lang")
     assert page.inner_text("#go") == words("Start talking", code)

@@ -15,6 +15,7 @@ def test_coughs_laughter_and_a_yeah_leave_every_reply_whole() -> None:
     rows = floor.over_replies(sounds, ears=floor.embedded())
     assert [row["kind"] for row in rows if row["lost"]] == []
     assert any(row["ducked"] for row in rows), "somebody was heard"
+    assert max(row["resumed_ms"] for row in rows) <= 300, "though the second look may come later"
 
 
 def test_a_question_of_a_few_words_ends_the_reply() -> None:

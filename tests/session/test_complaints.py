@@ -41,6 +41,17 @@ def test_a_cough_does_not_kill_a_reply(seed: int) -> None:
     assert not call.of(ev.AudioCleared, ev.ItemTruncated)
 
 
+def test_a_laugh_is_over_and_the_reply_goes_on_though_a_slow_recogniser_has_yet_to_say_what_it_was() -> None:
+    laugh = noises.make("laugh", 2, -22)
+    ends = 4_000 + len(laugh) // 16
+    ears = Ears([[QUESTION], ["up up up"]], full_pass=True, second_look={"up up up": ("", 0.0)})
+    ears.second_look_ms = 700
+    call = Call(ears, Mind([REPLY]), Voice(), speech(500, QUESTION), Sound(4_000, laugh)).run(14_000)
+    assert call.audible(ends - 100, ends) < -60, "it was held"
+    assert call.audible(ends + 300, ends + 600) > -20
+    assert call.texts() == [("user", QUESTION), ("assistant", REPLY)]
+
+
 def test_an_echo_does_not_make_the_agent_interrupt_itself() -> None:
     ears = Ears([[QUESTION] for _ in range(9)])  # whatever is taken for somebody has words that interrupt
     call = Call(ears, Mind([REPLY, "I see."]), FliteVoice(), room=Room(-12, 120))

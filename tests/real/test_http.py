@@ -132,7 +132,7 @@ async def test_about_says_who_answers_and_what_there_is_to_choose_from(server: S
         about = await response.json()
     assert about["ready"] is True
     assert [provider["stage"] for provider in about["providers"]] == ["stt", "llm", "tts"]
-    keys = {"stage", "name", "detail", "why", "better", "chain", "ready", "error"}
+    keys = {"stage", "name", "detail", "why", "better", "chain", "charged", "ready", "error"}
     assert set(about["providers"][0]) == keys
     assert {mode["id"] for mode in about["modes"]} == {"interview", "language", "chat"}
     assert {mode["persona"] for mode in about["modes"]} <= {persona["id"] for persona in about["personas"]}
@@ -145,7 +145,7 @@ async def test_about_says_who_answers_and_what_there_is_to_choose_from(server: S
 
 async def test_health_names_the_calls(server: Served) -> None:
     async with server.http.get(f"{server.url}/healthz") as response:
-        state = {"ready": True, "calls": 0, "max_calls": 8, "draining": False}
+        state = {"ready": True, "calls": 0, "max_calls": 8, "draining": False, "no_budget_s": 0}
         assert await response.json() == {"status": "ok", **state}
 
 

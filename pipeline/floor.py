@@ -341,6 +341,8 @@ class Floor:
         language = self._call().language
         sure = " ".join(word.text for word in transcript.words if word.confidence >= CONFIDENT)
         text = sure if transcript.words else transcript.text
+        if transcript.kind == "partial":  # the rest may become another word: "but" has turned out an "uh huh"
+            text = transcript.text[: transcript.sure]
         words = fold(text, language)
         said = bool(words) and not self.hearing.is_own_voice(words, self._just_said())
         # A first look may hear words in a laugh: where a better one follows, only words that ask for the

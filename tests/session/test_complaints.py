@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+
 import pytest
 
 from bench import noises
 from pipeline import events as ev
+from pipeline.audio import AudioChunk
+from pipeline.providers import Pause, Transcript, Word
 from tests.room import Room
 from tests.session.agent_voice import FliteVoice
 from tests.session.call import Call, Ears, Mind, Sound, Voice, speech
@@ -49,6 +53,23 @@ def test_a_laugh_is_over_and_the_reply_goes_on_though_a_slow_recogniser_has_yet_
     call = Call(ears, Mind([REPLY]), Voice(), speech(500, QUESTION), Sound(4_000, laugh)).run(14_000)
     assert call.audible(ends - 100, ends) < -60, "it was held"
     assert call.audible(ends + 300, ends + 600) > -20
+    assert call.texts() == [("user", QUESTION), ("assistant", REPLY)]
+
+
+class Hasty(Ears):
+    """Takes the beginning of what is said for "but", until it has heard more."""
+
+    async def transcribe(
+        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        yield Transcript("partial", "but", sure=0, words=(Word("but", 0, 0, 1.0),))
+        async for transcript in super().transcribe(audio, language=language, hints=hints):
+            yield transcript
+
+
+def test_a_guess_of_the_recogniser_that_it_takes_back_does_not_kill_a_reply() -> None:
+    ears = Hasty([[QUESTION], ["uh huh"]])
+    call = Call(ears, Mind([REPLY]), Voice(), speech(500, QUESTION), speech(4_000, "uh huh")).run(14_000)
     assert call.texts() == [("user", QUESTION), ("assistant", REPLY)]
 
 

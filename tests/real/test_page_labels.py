@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.real.browser import STATIC, chromium, page_server, watch_for_trouble
+from tests.real import driven_page
+from tests.real.browser import STATIC
+from tests.real.driven_page import connect, tell
 from tests.real.scenes import ABOUT, floor, heard, reply_begins
 
 pytestmark = pytest.mark.real
 
-DRIVEN = Path(__file__).resolve().parents[1] / "page" / "driven.js"
+address, browser, open_page = driven_page.address, driven_page.browser, driven_page.open_page
+
 CODES = ("es", "fr", "de", "zh", "hi", "ja", "ko", "pt", "ar", "ru", "it", "nl")
 QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
 ROWS = [
@@ -23,38 +25,14 @@ ROWS = [
     if line.startswith("  [")
 ]
 WIDTHS = (390, 1280)
-STILL = "localStorage['viva.settings'] ??= JSON.stringify({ motion: 'still', camera: false, language: 'ar' })"
-
-
-@pytest.fixture(autouse=True)
-def _no_leaked_task() -> None:
-    """Playwright's synchronous interface keeps a loop of its own running; there are no tasks of ours here."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with page_server(lambda: ABOUT, {"/main.js": DRIVEN}) as one:
-        yield one
+CHOSEN = "{ motion: 'still', camera: false, language: 'ar' }"
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, open_page: Any) -> Page:
     """The start page in a browser of the language that the test is for."""
-    context = browser.new_context(locale=request.param, viewport={"width": 390, "height": 844})
-    one = context.new_page()
-    one.add_init_script(STILL)
-    trouble = watch_for_trouble(one)
-    one.goto(address)
-    expect(one.locator("#go")).to_be_enabled()
-    yield one
-    context.close()
-    assert trouble == []
+    one: Page = open_page(390, 844, storage=CHOSEN, locale=request.param)
+    return one
 
 
 def words(english: str, code: str) -> str:
@@ -95,15 +73,11 @@ def test_a_browser_of_that_language_sees_it_in_its_own_and_nothing_is_cut_off(pa
 @pytest.mark.parametrize("page", ["ar", "ru", "de"], indirect=True)  # right to left; the longest words
 def test_a_call_is_shown_in_it_too_and_fits_a_phone(page: Page) -> None:
     code = page.evaluate("document.documentElement.lang")
-    page.click("#go")
-    page.evaluate("driver.dialled()")
-    page.evaluate("driver.tell('up', {})")
-    page.evaluate("(events) => driver.message(...events)", [*reply_begins("i1", "أهلا وسهلا", None)])
+    connect(page)
+    tell(page, reply_begins("i1", "أهلا وسهلا", None))
     speaking = words("{name} is speaking", code).replace("{name}", "Alex")
     expect(page.locator("#state .strong")).to_have_text(speaking)
-    page.evaluate(
-        "(events) => driver.message(...events)", [*heard("i1", "أهلا وسهلا", 2), floor("listening")]
-    )
+    tell(page, [*heard("i1", "أهلا وسهلا", 2), floor("listening")])
     assert page.inner_text("#think") == words("Let me think", code)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for button in page.locator("#think, #done, #leave").all():

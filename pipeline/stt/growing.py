@@ -21,6 +21,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.languages import fold
 from pipeline.providers import Pause, Transcript, Word
 from pipeline.stt.recording import Recording
+from pipeline.stt.telling import Told, told
 
 log = logging.getLogger(__name__)
 
@@ -74,19 +76,12 @@ class Decoder(Protocol):
         """`said` may be called with the text so far. Cancelled when nobody wants it any more."""
 
 
-async def transcribe(
+def transcribe(
     decoder: Decoder, audio: AsyncIterator[AudioChunk | Pause], language: str
 ) -> AsyncGenerator[Transcript, None]:
     """See `pipeline.providers.Recognizer.transcribe`."""
     utterance = _Utterance(decoder, language)
-    feeder = asyncio.create_task(utterance.feed(audio), name="utterance-feed")
-    try:
-        while (transcript := await utterance.next()) is not None:
-            yield transcript
-    finally:
-        feeder.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await feeder
+    return told(utterance.out, partial(utterance.feed, audio), "utterance-feed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +121,7 @@ class _Utterance:
         self._looked = 0  # place at which another one was last considered
         self._took_s = 0.0  # the last one, queueing included
         # Bounded by the decodings: a transcript each, or one a word where the model streams them.
-        self._out: asyncio.Queue[Transcript | Exception | None] = asyncio.Queue()
-
-    async def next(self) -> Transcript | None:
-        """The next transcript; None: all that was owed has come. Raises what went wrong."""
-        item = await self._out.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
+        self.out: asyncio.Queue[Told] = asyncio.Queue()
 
     async def feed(self, audio: AsyncIterator[AudioChunk | Pause]) -> None:
         try:
@@ -147,9 +135,9 @@ class _Utterance:
                 await self._ask()
             if self._decoding is not None and self._decoding.owed:
                 await self._decoding.task
-            self._out.put_nowait(None)
+            self.out.put_nowait(None)
         except Exception as error:  # the microphone's
-            self._out.put_nowait(error)
+            self.out.put_nowait(error)
         finally:
             await self._drop()
 
@@ -211,7 +199,7 @@ class _Utterance:
         except Exception as error:
             self._decoding = None
             if part.owed:
-                self._out.put_nowait(error)
+                self.out.put_nowait(error)
             else:
                 self._background = False
                 log.warning("decoding in the background failed, so it is left: %s", error)
@@ -302,7 +290,7 @@ class _Utterance:
         text = self._joined(was.text)
         agreed = self._joined("".join(word.text for word in was.words[: was.agreed]))
         words = [*self._settled_words, *was.words]
-        self._out.put_nowait(
+        self.out.put_nowait(
             Transcript(
                 kind,
                 text.strip(),
@@ -316,7 +304,7 @@ class _Utterance:
         """What is owed, as far as the model has written it."""
         said = self._joined(text).strip()
         settled = len(self._settled.strip())
-        self._out.put_nowait(Transcript("partial", said, sure=settled, language=self._language))
+        self.out.put_nowait(Transcript("partial", said, sure=settled, language=self._language))
 
     def _joined(self, text: str) -> str:
         """Behind what is settled."""

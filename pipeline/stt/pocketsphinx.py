@@ -7,10 +7,11 @@ because what a full pass costs grows with the length of what it looks at.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from pipeline.audio import MIC_RATE, AudioChunk
@@ -18,6 +19,7 @@ from pipeline.errors import ProviderError
 from pipeline.forking import FRAME
 from pipeline.providers import Pause, Recognizer, Transcript, Word
 from pipeline.settings import Settings
+from pipeline.stt.telling import Told, told
 from pipeline.trunk import Trunk
 
 NAME = "pocketsphinx"
@@ -69,14 +71,12 @@ class Pocketsphinx:
             raise ProviderError("stt", NAME, f"knows English, not “{language}”", "unsupported_language")
         async with self._slots:
             utterance = _Utterance(self._trunk, self.full_pass)
-            feeder = asyncio.create_task(utterance.feed(audio), name="pocketsphinx-feed")
+            feeding = told(utterance.out, partial(utterance.feed, audio), "pocketsphinx-feed")
             try:
-                while (transcript := await utterance.next()) is not None:
-                    yield transcript
+                async with aclosing(feeding) as transcripts:
+                    async for transcript in transcripts:
+                        yield transcript
             finally:
-                feeder.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await feeder
                 await utterance.close()
 
 
@@ -88,14 +88,7 @@ class _Utterance:
         self._full_pass = full_pass
         self._stretches: list[_Stretch] = []
         # Bounded by what the recogniser says: ten partials a second of speech.
-        self._out: asyncio.Queue[Transcript | BaseException | None] = asyncio.Queue()
-
-    async def next(self) -> Transcript | None:
-        """The next transcript; None: all that was owed has come. Raises what went wrong."""
-        item = await self._out.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
+        self.out: asyncio.Queue[Told] = asyncio.Queue()
 
     async def feed(self, audio: AsyncIterator[AudioChunk | Pause]) -> None:
         """Audio into the newest stretch, to the end of both."""
@@ -110,9 +103,9 @@ class _Utterance:
             if self._stretches:
                 self._stretches[-1].send(b"E")
                 await asyncio.gather(*(stretch.reading for stretch in self._stretches))
-            self._out.put_nowait(None)
+            self.out.put_nowait(None)
         except Exception as error:
-            self._out.put_nowait(error)
+            self.out.put_nowait(error)
 
     async def _stretch_for(self, piece: AudioChunk | Pause) -> _Stretch:
         """The newest stretch, or a new one if that has become too long and just had its pause."""
@@ -139,13 +132,13 @@ class _Utterance:
                 if before is not None and said["kind"] != "partial":
                     await before.reading  # it had its pause long ago, so it is done unless all are late
                 if stretch is self._stretches[-1]:
-                    self._out.put_nowait(self._transcript(said["kind"], said.get("sure", 0)))
+                    self.out.put_nowait(self._transcript(said["kind"], said.get("sure", 0)))
             if not stretch.settled(self._full_pass):
                 raise ConnectionError
         except (ConnectionError, ValueError) as error:
             crashed = self._trunk.crashed("the decoder crashed; what was said is lost")
             crashed.__cause__ = error
-            self._out.put_nowait(crashed)
+            self.out.put_nowait(crashed)
 
     def _transcript(self, kind: Any, sure: int) -> Transcript:
         words = [word for stretch in self._stretches for word in stretch.words]
@@ -162,9 +155,9 @@ class _Utterance:
             stretch.reading.cancel()
             stretch.writer.transport.abort()  # and not after all that waits to be sent
         for stretch in self._stretches:
-            with contextlib.suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):
                 await stretch.reading
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 await stretch.writer.wait_closed()
 
 
@@ -198,7 +191,7 @@ class _Stretch:
         self.writer.write(FRAME.pack(kind, len(payload)) + payload)
 
     async def drain(self) -> None:
-        with contextlib.suppress(ConnectionError):  # the reader says it, with the right words
+        with suppress(ConnectionError):  # the reader says it, with the right words
             await self.writer.drain()
 
     def take(self, said: dict[str, Any]) -> None:

@@ -100,20 +100,24 @@ class OpenAISttSettings(Section):
     timeout_s: float = Field(20.0, gt=0)
 
 
-class DeepgramSettings(Section):
-    model: str = "nova-3"
-    detect_language: bool = False  # what is spoken decides, also within a sentence, not the call's language
-    mip_opt_out: bool = False  # what is said may not be kept to improve its models; costs more
-    base_url: str = ""  # "": Deepgram itself
+class LiveSettings(Section):
+    """Of a vendor that hears over a WebSocket while a person speaks."""
+
+    base_url: str = ""  # "": the vendor itself
     timeout_s: float = Field(10.0, gt=0)
     keep_s: float = Field(60.0, ge=0)  # a connection waits so long for the next utterance; 0: not
 
 
-class AssemblyAISettings(Section):
+class DeepgramSettings(LiveSettings):
+    model: str = "nova-3"
+    detect_language: bool = False  # what is spoken decides, also within a sentence, not the call's language
+    mip_opt_out: bool = False  # what is said may not be kept to improve its models; costs more
+
+
+class AssemblyAISettings(LiveSettings):
+    """Connections are charged for by the time that they are open, so also while they wait."""
+
     model: str = ""  # "": universal-streaming-english or -multilingual, as the language demands
-    base_url: str = ""  # "": AssemblyAI itself
-    timeout_s: float = Field(10.0, gt=0)
-    keep_s: float = Field(60.0, ge=0)  # likewise; open connections are charged for by the time
 
 
 class SttSettings(Section):

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib
 import json
 from bisect import bisect
-from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.audio import MIC_RATE
 from pipeline.errors import ProviderError
-from pipeline.notices import Spent
-from pipeline.providers import Pause, Recognizer, Transcript, Word
+from pipeline.providers import Recognizer, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
 from pipeline.vendor_socket import NORMAL, Vendor, websocket_address
@@ -60,12 +58,7 @@ CLOSINGS = {
 
 
 def missing(settings: Settings) -> str | None:
-    lacks = []
-    if not settings.secrets.assemblyai_api_key and not settings.stt.assemblyai.base_url:
-        lacks.append("set ASSEMBLYAI_API_KEY")
-    if importlib.util.find_spec("assemblyai") is None:
-        lacks.append("pip install 'viva[assemblyai]'")
-    return " and ".join(lacks) or None
+    return live.missing(NAME, settings.stt.assemblyai, settings.secrets.assemblyai_api_key)
 
 
 def to_know(settings: Settings, language: str) -> str | None:
@@ -85,59 +78,33 @@ def create(settings: Settings) -> Recognizer:
     return AssemblyAI(settings)
 
 
-class AssemblyAI:
+class AssemblyAI(live.Ears):
     """See `pipeline.providers.Recognizer`."""
-
-    name = NAME
-    full_pass = False
-    punctuates = True
 
     def __init__(self, settings: Settings) -> None:
         own = self._own = settings.stt.assemblyai
-        where = urlsplit(own.base_url).hostname if own.base_url else "AssemblyAI"
-        key = settings.secrets.assemblyai_api_key
-        self._key = key.get_secret_value() if key else ""
-        self._vendor = Vendor(
-            "stt", NAME, where or own.base_url, self._key, "ASSEMBLYAI_API_KEY", own.timeout_s, CLOSINGS
-        )
-        self._lines = live.Lines(self._connect, own.keep_s)
         model = own.model or "universal-streaming"
-        self._ears = live.Ears(self._lines, NAME, model, self.knows, own.timeout_s, self._vendor.silent)
+        super().__init__(NAME, "AssemblyAI", own, settings.secrets.assemblyai_api_key, model, CLOSINGS)
         self._sdk: Any = None
-        self.charges = Spent("stt", NAME, model, "seconds", 0.0)
-        self.detail = f"{model} at {self._vendor.where}"
-
-    async def start(self) -> None:
-        """Whether it lets us in."""
-        line = await self._connect("en", ())
-        await line.close()
-
-    async def close(self) -> None:
-        await self._lines.close()
 
     def knows(self, language: str) -> bool:
         return language in KNOWS.get(self._own.model, get_args(Language))
 
-    def transcribe(
-        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
-    ) -> AsyncIterator[Transcript]:
-        return live.transcribe(self._ears, audio, language, hints)
-
-    async def _connect(self, language: str, hints: tuple[str, ...]) -> _Line:
+    async def connect(self, language: str, hints: tuple[str, ...]) -> _Line:
         if self._sdk is None:  # 0.4 s
             self._sdk = await asyncio.to_thread(importlib.import_module, "assemblyai.streaming.v3.models")
         base = websocket_address(self._own.base_url or ADDRESS)
-        connection = await self._vendor.open(
+        connection = await self.vendor.open(
             f"{base}/v3/ws?{urlencode(self._query(language, hints))}",
             {"Authorization": self._key, "AssemblyAI-Version": VERSION},
         )
-        line = _Line(self._vendor, connection, self._sdk)
+        line = _Line(self.vendor, connection, self._sdk)
         try:
             async with asyncio.timeout(self._own.timeout_s):
                 await line.begin()
         except BaseException as error:
             await line.close()
-            raise (self._vendor.silent() if isinstance(error, TimeoutError) else error) from None
+            raise (self.vendor.silent() if isinstance(error, TimeoutError) else error) from None
         return line
 
     def _query(self, language: str, hints: tuple[str, ...]) -> dict[str, Any]:

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
+import importlib
 import math
-from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.audio import MIC_RATE
 from pipeline.errors import ProviderError
-from pipeline.notices import Spent
-from pipeline.providers import Pause, Recognizer, Transcript, Word
+from pipeline.providers import Recognizer, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
 from pipeline.vendor_socket import NORMAL, Vendor, websocket_address
@@ -39,68 +37,37 @@ CLOSINGS = {1008: "bad_response", 1011: "unreachable"}  # DATA-0000: no sound; N
 
 
 def missing(settings: Settings) -> str | None:
-    lacks = []
-    if not settings.secrets.deepgram_api_key and not settings.stt.deepgram.base_url:
-        lacks.append("set DEEPGRAM_API_KEY")
-    if importlib.util.find_spec("deepgram") is None:
-        lacks.append("pip install 'viva[deepgram]'")
-    return " and ".join(lacks) or None
+    return live.missing(NAME, settings.stt.deepgram, settings.secrets.deepgram_api_key)
 
 
 def create(settings: Settings) -> Recognizer:
     return Deepgram(settings)
 
 
-class Deepgram:
+class Deepgram(live.Ears):
     """See `pipeline.providers.Recognizer`."""
-
-    name = NAME
-    full_pass = False
-    punctuates = True
 
     def __init__(self, settings: Settings) -> None:
         own = self._own = settings.stt.deepgram
-        where = urlsplit(own.base_url).hostname if own.base_url else "Deepgram"
-        key = settings.secrets.deepgram_api_key
-        self._key = key.get_secret_value() if key else ""
-        self._vendor = Vendor(
-            "stt", NAME, where or own.base_url, self._key, "DEEPGRAM_API_KEY", own.timeout_s, CLOSINGS
-        )
-        self._lines = live.Lines(self._connect, own.keep_s)
-        self._ears = live.Ears(self._lines, NAME, own.model, self.knows, own.timeout_s, self._vendor.silent)
+        super().__init__(NAME, "Deepgram", own, settings.secrets.deepgram_api_key, own.model, CLOSINGS)
         self._sdk: Any = None
-        self.charges = Spent("stt", NAME, own.model, "seconds", 0.0)
-        self.detail = f"{own.model} at {self._vendor.where}"
-
-    async def start(self) -> None:
-        """Whether it lets us in."""
-        line = await self._connect("en", ())
-        await line.close()
-
-    async def close(self) -> None:
-        await self._lines.close()
 
     def knows(self, language: str) -> bool:
         if self._own.model.startswith("nova-2"):
             return language in get_args(Language) and language not in ONLY_AMONG_MANY
         return language in get_args(Language)
 
-    def transcribe(
-        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
-    ) -> AsyncIterator[Transcript]:
-        return live.transcribe(self._ears, audio, language, hints)
-
-    async def _connect(self, language: str, hints: tuple[str, ...]) -> _Line:
+    async def connect(self, language: str, hints: tuple[str, ...]) -> _Line:
         if self._sdk is None:  # 0.3 s
             name = "deepgram.listen.v1.socket_client"
             self._sdk = await asyncio.to_thread(importlib.import_module, name)
         base = websocket_address(self._own.base_url or ADDRESS)
         query = urlencode(self._query(language, hints), doseq=True)
-        connection = await self._vendor.open(
+        connection = await self.vendor.open(
             f"{base}/v1/listen?{query}",
             {"Authorization": f"Token {self._key}"} if self._key else {},
         )
-        return _Line(self._vendor, connection, self._sdk.AsyncV1SocketClient(websocket=connection))
+        return _Line(self.vendor, connection, self._sdk.AsyncV1SocketClient(websocket=connection))
 
     def _query(self, language: str, hints: tuple[str, ...]) -> dict[str, Any]:
         """Which model hears which language: https://developers.deepgram.com/docs/models-languages-overview."""

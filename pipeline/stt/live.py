@@ -13,20 +13,47 @@ to say; then the line is finished, which is always answered, and the next sound 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.errors import ProviderError
 from pipeline.notices import Spent, tell
 from pipeline.providers import Pause, Transcript, Word
+from pipeline.settings import LiveSettings
+from pipeline.stt.telling import Told, told
+from pipeline.vendor_socket import Vendor
 
 # Without an answer to a Pause for so long, the line is finished. Words that are not settled yet will be
 # answered for; where there are none, the vendor may keep silent.
 INSIST_S, INSIST_ON_WORDS_S = 0.3, 1.0
 KEPT = 32  # lines that wait for an utterance, at most
 UNSPACED = ("zh", "ja")
+
+
+def missing(name: str, own: LiveSettings, key: SecretStr | None) -> str | None:
+    """What a vendor's plug-in lacks to run, in words: a key, or a server of one's own, and its SDK.
+
+    The SDK is a package of the plug-in's name."""
+    lacks = []
+    if not key and not own.base_url:
+        lacks.append(f"set {_key_name(name)}")
+    if importlib.util.find_spec(name) is None:
+        lacks.append(f"pip install 'viva[{name}]'")
+    return " and ".join(lacks) or None
+
+
+def _key_name(name: str) -> str:
+    """The environment variable that holds the key."""
+    return f"{name.upper()}_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,33 +141,65 @@ class Lines:
         await asyncio.gather(*(line.close() for line in kept))
 
 
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """Whose utterances these are."""
+class Ears(ABC):
+    """A vendor's recogniser but for what is its own: which languages it knows, and its lines.
 
-    lines: Lines
-    name: str  # the plug-in's
-    model: str
-    knows: Callable[[str], bool]  # a language
-    timeout_s: float  # in which a Pause is answered
-    late: Callable[[], ProviderError]  # what is raised when it is not
+    See `pipeline.providers.Recognizer`.
 
+    Args:
+        name: the plug-in's.
+        company: the vendor's name, for a person.
+        model: as the vendor calls it.
+        closings: see `pipeline.vendor_socket.Vendor`.
+    """
 
-async def transcribe(
-    ears: Ears, audio: AsyncIterator[AudioChunk | Pause], language: str, hints: Sequence[str]
-) -> AsyncGenerator[Transcript, None]:
-    """See `pipeline.providers.Recognizer.transcribe`."""
-    if not ears.knows(language):
-        message = f"{ears.model} does not know “{language}”"
-        raise ProviderError("stt", ears.name, message, "unsupported_language")
-    utterance = _Utterance(ears, language, tuple(hints))
-    running = asyncio.create_task(utterance.run(audio), name="utterance-live")
-    try:
-        while (transcript := await utterance.next()) is not None:
-            yield transcript
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
+    full_pass = False
+    punctuates = True
+
+    def __init__(
+        self,
+        name: str,
+        company: str,
+        own: LiveSettings,
+        key: SecretStr | None,
+        model: str,
+        closings: Mapping[int, str],
+    ) -> None:
+        where = urlsplit(own.base_url).hostname or own.base_url or company
+        self._key = key.get_secret_value() if key else ""
+        self.vendor = Vendor("stt", name, where, self._key, _key_name(name), own.timeout_s, closings)
+        self.lines = Lines(self.connect, own.keep_s)
+        self.charges = Spent("stt", name, model, "seconds", 0.0)
+        self.name = name
+        self.detail = f"{model} at {where}"
+
+    @abstractmethod
+    def knows(self, language: str) -> bool:
+        """Whether it can transcribe that language (ISO 639-1)."""
+
+    @abstractmethod
+    async def connect(self, language: str, hints: tuple[str, ...]) -> Line:
+        """A new line for utterances in that language. Raises ProviderError."""
+
+    async def start(self) -> None:
+        """Whether it lets us in."""
+        line = await self.connect("en", ())
+        await line.close()
+
+    async def close(self) -> None:
+        await self.lines.close()
+
+    async def transcribe(
+        self, audio: AsyncIterator[AudioChunk | Pause], *, language: str, hints: Sequence[str] = ()
+    ) -> AsyncIterator[Transcript]:
+        if not self.knows(language):
+            message = f"{self.charges.model} does not know “{language}”"
+            raise ProviderError("stt", self.name, message, "unsupported_language")
+        utterance = _Utterance(self, language, tuple(hints))
+        running = told(utterance.out, partial(utterance.run, audio), "utterance-live")
+        async with aclosing(running) as transcripts:
+            async for transcript in transcripts:
+                yield transcript
 
 
 class _Utterance:
@@ -165,14 +224,7 @@ class _Utterance:
         self._idle = asyncio.Event()  # nothing is owed
         self._idle.set()
         # Bounded by the vendor: a transcript for each of its messages.
-        self._out: asyncio.Queue[Transcript | Exception | None] = asyncio.Queue()
-
-    async def next(self) -> Transcript | None:
-        """The next transcript; None: all that was owed has come. Raises what went wrong."""
-        item = await self._out.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
+        self.out: asyncio.Queue[Told] = asyncio.Queue()
 
     async def run(self, audio: AsyncIterator[AudioChunk | Pause]) -> None:
         failed: Exception | None = None
@@ -191,14 +243,14 @@ class _Utterance:
             failed = error
         finally:
             await self._let_go(give_back=False)
-        self._out.put_nowait(failed)
+        self.out.put_nowait(failed)
 
     # ------------------------------------------------------------------ the line
 
     async def _connected(self) -> Line:
         if self._finishing:
             assert self._reading is not None
-            await asyncio.wait({self._reading}, timeout=self._ears.timeout_s)
+            await asyncio.wait({self._reading}, timeout=self._ears.vendor.timeout_s)
             await self._let_go(give_back=False)
         if self._line is None:
             line = await self._ears.lines.take(self._language, self._hints)
@@ -216,7 +268,7 @@ class _Utterance:
         if self._line is None:
             return
         if (charged_s := self._line.charged_s()) > 0:
-            tell(Spent("stt", self._ears.name, self._ears.model, "seconds", charged_s))
+            tell(replace(self._ears.charges, amount=charged_s))
         if give_back:
             await self._ears.lines.give_back(self._line, self._language, self._hints)
         else:
@@ -232,7 +284,7 @@ class _Utterance:
                 self._settle(self._open)
             self._answer(line.sent_ms)
         except Exception as error:
-            self._out.put_nowait(error)
+            self.out.put_nowait(error)
 
     async def _ask(self) -> None:
         """A Pause: all sound up to now is to be answered for."""
@@ -263,7 +315,7 @@ class _Utterance:
 
     async def _wait(self, line: Line) -> None:
         try:
-            async with asyncio.timeout(self._ears.timeout_s):
+            async with asyncio.timeout(self._ears.vendor.timeout_s):
                 await asyncio.sleep(INSIST_S)
                 if self._open is not None and self._open.text:
                     await asyncio.sleep(INSIST_ON_WORDS_S - INSIST_S)
@@ -272,9 +324,9 @@ class _Utterance:
                     await line.finish()
                 await self._idle.wait()
         except TimeoutError:
-            self._out.put_nowait(self._ears.late())
+            self.out.put_nowait(self._ears.vendor.silent())
         except Exception as error:
-            self._out.put_nowait(error)
+            self.out.put_nowait(error)
 
     # ------------------------------------------------------------------ what is made of what it says
 
@@ -317,7 +369,7 @@ class _Utterance:
             return
         self._said = text, sure
         words = [*self._settled_words, *(self._timed(self._open) if self._open else ())]
-        self._out.put_nowait(Transcript(kind, text, sure, tuple(words), self._heard_in))
+        self.out.put_nowait(Transcript(kind, text, sure, tuple(words), self._heard_in))
 
     def _timed(self, piece: Piece) -> list[Word]:
         """Its words with times since the utterance's first sample."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -40,12 +40,16 @@ async def microphone(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:
         yield piece
 
 
-async def heard(ears: Recognizer, pieces: Iterable[Piece], language: str = "en") -> list[Transcript]:
-    return await listened(ears, microphone(pieces), language)
+async def heard(
+    ears: Recognizer, pieces: Iterable[Piece], language: str = "en", hints: Sequence[str] = ()
+) -> list[Transcript]:
+    return await listened(ears, microphone(pieces), language, hints)
 
 
-async def listened(ears: Recognizer, audio: AsyncIterator[Piece], language: str = "en") -> list[Transcript]:
-    async with aclosing(ears.transcribe(audio, language=language)) as stream:  # type: ignore[type-var]
+async def listened(
+    ears: Recognizer, audio: AsyncIterator[Piece], language: str = "en", hints: Sequence[str] = ()
+) -> list[Transcript]:
+    async with aclosing(ears.transcribe(audio, language=language, hints=hints)) as stream:  # type: ignore[type-var]
         return [transcript async for transcript in stream]
 
 

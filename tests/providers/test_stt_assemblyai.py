@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from typing import get_args
 
 import pytest
 
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Pause, Recognizer
+from pipeline.providers import Pause
 from pipeline.settings import Language, Secrets, Settings
-from tests.providers.ears import heard, microphone
+from tests.providers.ears import heard
+from tests.providers.live_ears import SPEECH, asked, ears_at
 from tests.providers.spoken import answered
 from tests.sounds import chunks, noise
 from tests.vendors.assemblyai_server import KEY, AssemblyAIServer
-
-SPEECH = [*chunks(noise(1500)), Pause()]
 
 
 @pytest.fixture
 async def vendor() -> AsyncIterator[AssemblyAIServer]:
     async with AssemblyAIServer() as server:
         yield server
-
-
-def ears_at(vendor: AssemblyAIServer, **own: object) -> Recognizer:
-    settings = vendor.settings()
-    assemblyai = settings.stt.assemblyai.model_copy(update=own)
-    stt = settings.stt.model_copy(update={"assemblyai": assemblyai})
-    ears: Recognizer = plugin("stt", "assemblyai").create(settings.model_copy(update={"stt": stt}))
-    return ears
-
-
-async def asked(
-    vendor: AssemblyAIServer, language: str, hints: Sequence[str] = (), **own: object
-) -> dict[str, list[str]]:
-    """The query with which it was asked to hear that language."""
-    ears = ears_at(vendor, **own)
-    async with aclosing(ears.transcribe(microphone(SPEECH), language=language, hints=hints)) as stream:  # type: ignore[type-var]
-        assert [each.kind async for each in stream][-1] == "final"
-    await ears.close()
-    return vendor.connections[-1].query
 
 
 async def test_words_come_while_they_are_spoken_and_the_final_has_stops(vendor: AssemblyAIServer) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import get_args
 
@@ -12,39 +11,18 @@ import pytest
 
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
-from pipeline.providers import Pause, Recognizer, Transcript
+from pipeline.providers import Pause, Transcript
 from pipeline.settings import DeepgramSettings, Language, Secrets, Settings, SttSettings
 from server.access.self_signed import make_certificate
-from tests.providers.ears import Piece, heard, listened, microphone
-from tests.sounds import chunks, noise
+from tests.providers.ears import Piece, heard, listened
+from tests.providers.live_ears import SPEECH, asked, ears_at
 from tests.vendors.deepgram_server import KEY, DeepgramServer
-
-SPEECH = [*chunks(noise(1500)), Pause()]
 
 
 @pytest.fixture
 async def vendor() -> AsyncIterator[DeepgramServer]:
     async with DeepgramServer() as server:
         yield server
-
-
-def ears_at(vendor: DeepgramServer, **own: object) -> Recognizer:
-    settings = vendor.settings()
-    deepgram = settings.stt.deepgram.model_copy(update=own)
-    stt = settings.stt.model_copy(update={"deepgram": deepgram})
-    ears: Recognizer = plugin("stt", "deepgram").create(settings.model_copy(update={"stt": stt}))
-    return ears
-
-
-async def asked(
-    vendor: DeepgramServer, language: str, hints: Sequence[str] = (), **own: object
-) -> dict[str, list[str]]:
-    """The query with which it was asked to hear that language."""
-    ears = ears_at(vendor, **own)
-    async with aclosing(ears.transcribe(microphone(SPEECH), language=language, hints=hints)) as stream:  # type: ignore[type-var]
-        assert [each.kind async for each in stream][-1] == "final"
-    await ears.close()
-    return vendor.connections[-1].query
 
 
 async def test_words_come_while_they_are_spoken_and_what_is_settled_is_sure(vendor: DeepgramServer) -> None:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from pipeline.choice import plugin
 from pipeline.notices import Notice, Spent, heard_by
 from pipeline.providers import Pause, Recognizer, Transcript
-from pipeline.settings import Settings
 from pipeline.vendor_socket import websocket_address
 from tests import virtual
-from tests.providers.ears import Piece, heard, microphone
+from tests.providers.ears import Piece, heard, listened
+from tests.providers.live_ears import Server, ears_at
 from tests.providers.spoken import answered
 from tests.sounds import chunks, noise, silence
 from tests.vendors.assemblyai_server import AssemblyAIServer
 from tests.vendors.deepgram_server import DeepgramServer
 
-Server = DeepgramServer | AssemblyAIServer
 SERVERS: dict[str, type[Server]] = {"deepgram": DeepgramServer, "assemblyai": AssemblyAIServer}
 SAID = "i worked on a database"
 
@@ -46,14 +43,6 @@ def sound(seconds: float) -> list[Piece]:
     return list(chunks(noise(1000 * seconds)))
 
 
-def made(name: str, vendor: Server, **own: object) -> Recognizer:
-    settings = vendor.settings()
-    section = getattr(settings.stt, name).model_copy(update=own)
-    stt = settings.stt.model_copy(update={name: section})
-    ears: Recognizer = plugin("stt", name).create(Settings(stt=stt, secrets=settings.secrets))
-    return ears
-
-
 @pytest.mark.parametrize("given", ["https://eu.example/", "wss://eu.example"])
 def test_an_address_may_be_given_as_that_of_a_web_page(given: str) -> None:
     assert websocket_address(given) == "wss://eu.example"
@@ -62,7 +51,7 @@ def test_an_address_may_be_given_as_that_of_a_web_page(given: str) -> None:
 @pytest.fixture(params=SERVERS)
 async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
     async with SERVERS[request.param]() as vendor:
-        ears = made(request.param, vendor)
+        ears = ears_at(vendor)
         yield Line(request.param, vendor, ears)
         await ears.close()
 
@@ -88,16 +77,14 @@ async def test_two_who_speak_at_once_have_a_line_each(line: Line) -> None:
 
 async def test_other_hints_take_another_line(line: Line) -> None:
     for hints in (("Kafka",), ("B-tree",), ("Kafka",)):
-        stream = line.ears.transcribe(microphone([*sound(1), Pause()]), language="en", hints=hints)
-        async with aclosing(stream):  # type: ignore[type-var]
-            assert [each.kind async for each in stream][-1] == "final"
+        assert (await heard(line.ears, [*sound(1), Pause()], "en", hints))[-1].kind == "final"
     assert line.used == 2
 
 
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_line_waits_only_so_long(name: str) -> None:
     async with SERVERS[name]() as vendor:
-        ears = made(name, vendor, keep_s=0.05)
+        ears = ears_at(vendor, keep_s=0.05)
         await heard(ears, [*sound(1), Pause()])
         await asyncio.wait_for(vendor.connections[0].closed.wait(), 5)
         await heard(ears, [*sound(1), Pause()])
@@ -108,7 +95,7 @@ async def test_a_line_waits_only_so_long(name: str) -> None:
 @pytest.mark.parametrize("name", SERVERS)
 async def test_no_line_waits_where_that_is_not_wanted(name: str) -> None:
     async with SERVERS[name]() as vendor:
-        ears = made(name, vendor, keep_s=0)
+        ears = ears_at(vendor, keep_s=0)
         await heard(ears, [*sound(1), Pause()])
         await vendor.connections[0].closed.wait()
         await ears.close()
@@ -207,7 +194,7 @@ def test_a_line_says_that_it_is_there_while_nobody_speaks() -> None:
 
     async def spoken() -> tuple[int, list[str]]:
         async with DeepgramServer() as vendor:
-            ears = made("deepgram", vendor)
+            ears = ears_at(vendor)
             await heard(ears, [*sound(1), Pause()])
             await network.think(30)
             await heard(ears, [*sound(1), Pause()])
@@ -224,7 +211,7 @@ def test_a_person_who_thinks_in_mid_sentence_keeps_the_line() -> None:
 
     async def spoken() -> list[Transcript]:
         async with DeepgramServer() as vendor:
-            ears = made("deepgram", vendor)
+            ears = ears_at(vendor)
 
             async def thinking() -> AsyncIterator[Piece]:
                 for piece in sound(1):
@@ -234,8 +221,7 @@ def test_a_person_who_thinks_in_mid_sentence_keeps_the_line() -> None:
                 for piece in sound(1):
                     yield piece
 
-            async with aclosing(ears.transcribe(thinking(), language="en")) as stream:  # type: ignore[type-var]
-                found = [each async for each in stream]
+            found = await listened(ears, thinking())
             await ears.close()
             return found
 

@@ -128,7 +128,7 @@ async def test_a_camera_sends_what_the_way_back_carries_and_its_picture_stays_sm
         page_at(client, tmp_path, chromium_arguments()) as page,
     ):
         await page.goto(f"{server.url}/healthz")  # any page of its own: the test makes the call
-        placed = await server.worker.place(await page.evaluate(OFFER, "video/VP8"))
+        placed = await server.worker.place(await page.evaluate(OFFER, ["video/VP8", "motion"]))
         await page.evaluate(ANSWER, placed.answer)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + HAPPENS_WITHIN_S

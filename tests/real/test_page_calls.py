@@ -50,11 +50,6 @@ SHOWN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_leaked_task() -> None:
-    """Playwright's synchronous interface keeps a loop of its own running; there are no tasks of ours here."""
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as one:  # its microphone beeps once a second

@@ -20,11 +20,6 @@ KEY = "school-0123456789-abcdefghij"
 WITHIN_MS = 30_000  # on a busy machine
 
 
-@pytest.fixture(autouse=True)
-def _no_leaked_task() -> None:
-    """Playwright's synchronous interface keeps a loop of its own running; there are no tasks of ours here."""
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     process = subprocess.Popen(

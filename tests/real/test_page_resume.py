@@ -45,11 +45,6 @@ NO_CALL = "fetch('/healthz').then((one) => one.json()).then(({calls}) => calls =
 LOUD = "(who) => Number(document.body.style.getPropertyValue(`--${who}-level`)) > 0.3"
 
 
-@pytest.fixture(autouse=True)
-def _no_leaked_task() -> None:
-    """Playwright's synchronous interface keeps a loop of its own running; there are no tasks of ours here."""
-
-
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     with chromium() as one:

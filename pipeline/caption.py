@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.audio import VOICE_RATE
+from pipeline.languages import UNSPACED
 from pipeline.playout import PhraseMark, Playout, WordMark
 
 
@@ -12,7 +13,7 @@ class Caption:
     def __init__(self, display: str, language: str, playout: Playout, *, first: bool) -> None:
         self._display = display
         self._playout = playout
-        self._space = "" if first or language in ("zh", "ja") else " "
+        self._space = "" if first or language in UNSPACED else " "
         self._starts = word_starts(display, language)
         self._told = 0  # words that have their mark
         self._guessed_end = 0
@@ -50,7 +51,7 @@ class Caption:
 
 def word_starts(display: str, language: str) -> list[int]:
     """Where its words begin, or its letters where words have no spaces between them."""
-    if language in ("zh", "ja"):
+    if language in UNSPACED:
         return [
             i for i, letter in enumerate(display) if i == 0 or (letter.isalnum() and not _goes_on(display, i))
         ]

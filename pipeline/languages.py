@@ -25,6 +25,7 @@ LAUGHTER = re.compile(
     r"a?ha+h*|heh+|huh|k{3,}|"
     r"(?:h[aeiou]+h*|j[aei]+|[хг][аеио]|ه+ا?|ह[ाीे]|[哈呵嘿嘻]|[はひふへハヒフヘ]|[하허호히헤\u110f\u1112]){2,}"
 )
+UNSPACED = ("zh", "ja")  # written without spaces between words
 WHOLE_ONLY = ("stop", "back")  # cues that count only as the whole utterance
 WHOLE_ONLY_WORDS, WHOLE_ONLY_CHARS = 2, 4  # and so do cues of at most this length
 
@@ -48,7 +49,7 @@ def fold(text: str, language: str) -> str:
             kept.append(character)
         else:
             kept.append(" ")
-    folded = ("" if language in ("zh", "ja") else " ").join("".join(kept).split())
+    folded = ("" if language in UNSPACED else " ").join("".join(kept).split())
     return unicodedata.normalize("NFC", folded)  # a mark may have lost the space before it
 
 

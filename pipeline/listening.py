@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.errors import ProviderError
+from pipeline.languages import UNSPACED
 from pipeline.providers import Pause, Recognizer, Transcript
 
 
@@ -93,7 +94,7 @@ class Utterance:
     def join(self, text: str) -> str:
         """`text` behind what the turn began with."""
         before = self.before.words if self.before is not None else ""
-        space = "" if self._language in ("zh", "ja") else " "
+        space = "" if self._language in UNSPACED else " "
         return before + (space if before and text else "") + text
 
     def shown(self, transcript: Transcript) -> Transcript:

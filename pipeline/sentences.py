@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from pipeline.languages import UNSPACED
 from pipeline.signs import signs_of
 
 FIRST_CLAUSE_WORDS = 4  # a clause of fewer words is spoken faster than the next phrase can be made
@@ -19,7 +20,6 @@ LONGEST = 240  # characters of a phrase; a voice needs about 15 s for it
 LONGEST_UNSPACED = 90  # the same for scripts without spaces
 LONGEST_FENCE = 4000  # characters of a block of code, which is not spoken at all
 
-_UNSPACED = {"zh", "ja"}
 _CASED = {"en", "es", "fr", "de", "pt", "ru", "it", "nl"}
 _FULL_WIDTH = "。！？｡"  # end a sentence with or without a space after them
 _STOPS = ".!?…؟۔।॥" + _FULL_WIDTH
@@ -134,7 +134,7 @@ class Sentences:
             place += 1
         if self._first and (joint := self._joint(text)) is not None:
             return joint
-        longest = LONGEST_UNSPACED if self._language in _UNSPACED else LONGEST
+        longest = LONGEST_UNSPACED if self._language in UNSPACED else LONGEST
         if len(text) > longest:
             if clause is not None and clause <= longest:
                 return _with_space(text, clause)
@@ -219,7 +219,7 @@ class Sentences:
 
     def _weight(self, text: str) -> float:
         """How long a text is, in words (two characters each where there are no spaces)."""
-        if self._language in _UNSPACED:
+        if self._language in UNSPACED:
             return sum(char.isalnum() for char in text) / 2
         return sum(any(char.isalnum() for char in word) for word in text.split())
 

@@ -11,8 +11,8 @@ from importlib import resources
 from typing import Any
 
 from pipeline.counting import NATIVE, ORDINAL, form, native, ordinal
+from pipeline.languages import UNSPACED
 
-_UNSPACED = ("zh", "ja")
 _UNGLUED = ("zh", "ja", "ko")  # a unit may be followed by a letter of the language
 _SPACES = " \u00a0\u202f"  # between groups of three digits
 
@@ -106,7 +106,7 @@ def signs_of(language: str) -> Signs:
     words = {key: table[key] for key in ("plus", "sharp", "dot")}
     code = {written: said.format(**words) for written, said in tables["code"].items()}
     table["short"] = {**code, **table["short"], **table["numbered"]}
-    before, after = "" if language in _UNSPACED else " ", "" if language in _UNGLUED else " "
+    before, after = "" if language in UNSPACED else " ", "" if language in _UNGLUED else " "
     abbreviations = tuple(word for word in table["short"] if "." in word[1:])
     pattern, numbered = _pattern(language, table), frozenset(table["numbered"])
     return Signs(language, before, after, pattern, abbreviations, numbered, table)

@@ -27,7 +27,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from pipeline.audio import MIC_RATE, AudioChunk
-from pipeline.languages import fold
+from pipeline.languages import UNSPACED, fold
 from pipeline.providers import Pause, Transcript, Word
 from pipeline.stt.recording import Recording
 from pipeline.stt.telling import Told, told
@@ -45,7 +45,6 @@ LONG_PAUSE_S = 0.25  # likewise, where there are no word times to cut by
 PATIENT_S = 10.0  # of open sound without such a pause: then at the quietest moment between two agreed words
 AROUND_MS = 80  # of the boundary by the words' times, in which that moment is looked for
 SAME_MS = 300  # in which two decodings put the same word
-UNSPACED = ("zh", "ja")
 
 
 @dataclass(frozen=True, slots=True)

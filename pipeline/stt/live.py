@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.errors import ProviderError
+from pipeline.languages import UNSPACED
 from pipeline.notices import Spent, tell
 from pipeline.providers import Pause, Transcript, Word
 from pipeline.settings import LiveSettings
@@ -36,7 +37,6 @@ from pipeline.vendor_socket import Vendor
 # answered for; where there are none, the vendor may keep silent.
 INSIST_S, INSIST_ON_WORDS_S = 0.3, 1.0
 KEPT = 32  # lines that wait for an utterance, at most
-UNSPACED = ("zh", "ja")
 
 
 def missing(name: str, own: LiveSettings, key: SecretStr | None) -> str | None:

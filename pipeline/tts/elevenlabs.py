@@ -29,6 +29,7 @@ import numpy as np
 
 from pipeline import modes
 from pipeline.errors import ProviderError
+from pipeline.languages import UNSPACED
 from pipeline.notices import Spent, tell
 from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
 from pipeline.settings import Language, Settings
@@ -48,7 +49,6 @@ IDLE_S = 180  # the longest that the vendor lets a connection wait for its text
 WAITING = 8  # connections that wait for a phrase, at most
 ENGLISH_ONLY = ("eleven_flash_v2", "eleven_turbo_v2", "eleven_monolingual_v1")
 UNFORCED = ("eleven_multilingual_v1", "eleven_multilingual_v2")  # take the language from the text alone
-UNSPACED = ("zh", "ja")
 CODES = {  # the vendor's word for an error in a message -> ProviderError.code
     "invalid_api_key": "auth",
     "missing_permissions": "auth",

@@ -19,6 +19,7 @@ import numpy as np
 from pipeline import modes
 from pipeline.errors import ProviderError
 from pipeline.forking import FRAME
+from pipeline.languages import UNSPACED
 from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWord
 from pipeline.settings import Settings
 from pipeline.trunk import Trunk
@@ -27,7 +28,6 @@ from pipeline.tts.onset import LOUD, Onset
 from pipeline.tts.piper_voices import PiperVoiceFile, read
 
 NAME = "piper"
-UNSPACED = ("zh", "ja")
 PAUSE_MS = 220  # of silence after a sentence, at least; the voices themselves leave next to none
 PIECE_MS = 200  # of sound in one piece: a sentence comes whole
 

@@ -22,6 +22,7 @@ HAPPENS_WITHIN_S = 30.0  # on a busy machine
 SLOW_KBIT_S, QUEUE_MS = 180, 500  # a phone at the edge of its cell
 SMOOTH_FPS = 10
 SMOOTH_S = 3  # in a row
+SMOOTH_WITHIN_S = 75.0  # ten as a rule; an encoder that gets no time misleads the estimate meanwhile
 
 KEEP_PEER = """
 window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -131,7 +132,7 @@ async def test_a_camera_sends_what_the_way_back_carries_and_its_picture_stays_sm
         placed = await server.worker.place(await page.evaluate(OFFER, ["video/VP8", "motion"]))
         await page.evaluate(ANSWER, placed.answer)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + HAPPENS_WITHIN_S
+        deadline = loop.time() + SMOOTH_WITHIN_S
         seen: list[tuple[int, int]] = []  # kbit/s up, frames/s back
         before, then = (0, 0), loop.time()
         while not smooth(seen[-SMOOTH_S:]):

@@ -1,6 +1,9 @@
 // The way in, on a server that asks for a key: the page changes the key for a client secret, which opens calls for two
 // hours, and keeps only that, in this tab. No cookie: nothing that another site could make a browser send.
 
+import { seconds } from './amounts.js';
+import { label } from './labels.js';
+
 const KEPT = 'viva.client-secret';
 const LIFE_S = 7200;                              // the most that a secret may have
 
@@ -28,11 +31,11 @@ export async function logIn(key) {
       body: JSON.stringify({ expires_after: { anchor: 'created_at', seconds: LIFE_S } }),
     });
   } catch {
-    return navigator.onLine ? 'The server does not answer. Try again in a moment.' : 'This device seems to have no network.';
+    return label(navigator.onLine ? 'The server does not answer. Try again in a moment.' : 'This device seems to have no network.');
   }
-  if (response.status === 401) return 'That key is not known here. Check that all of it was copied.';
-  if (response.status === 429) return `Too many tries. Wait ${response.headers.get('Retry-After') ?? 60} seconds.`;
-  if (!response.ok) return `The server answered ${response.status}. Try again in a moment.`;
+  if (response.status === 401) return label('That key is not known here. Check that all of it was copied.');
+  if (response.status === 429) return label('Too many tries. Wait {time}.', { time: seconds(Number(response.headers.get('Retry-After')) || 60) });
+  if (!response.ok) return label('The server answered {status}. Try again in a moment.', { status: response.status });
   sessionStorage.setItem(KEPT, (await response.json()).value);
   return '';
 }

@@ -1,6 +1,6 @@
 // The operator's page: who is talking, what answers them, and a way to end a call. The key stays in this module.
 
-import { money, waitWords } from './costs.js';
+import { money, waitWords } from './amounts.js';
 
 const EVERY_MS = 3000;
 const WORDS = { stt: 'Ears', llm: 'Mind', tts: 'Voice' };

@@ -5,7 +5,7 @@ import * as resume from './resume.js';
 import { knock } from './call.js';
 import { isOver, reduce, START } from './states.js';
 import { lookOf } from './looks.js';
-import { CAMERA } from './notices.js';
+import { cameraWords } from './notices.js';
 import { Stage } from './stage.js';
 import { Transcript } from './transcript.js';
 import { Levels } from './levels.js';
@@ -34,6 +34,7 @@ export class App {
   constructor({ Call, SocketCall, devices }) {
     Object.assign(this, { Call, SocketCall, devices, bySocket: false, model: START, call: null, voice: null, mine: null, timers: {} });
     this.settings = new Settings();
+    this.speaks = this.settings.get('pageLanguage');
     this.stage = new Stage(this.settings);
     this.transcript = new Transcript({ log: $('log'), list: $('turns'), empty: $('no-turns') });
     this.startPage = new StartPage(this.settings, () => this.#choose());
@@ -43,6 +44,7 @@ export class App {
   start() {
     placeIcons();
     bindDialog($('settings'), this.settings);
+    $('settings').addEventListener('close', () => { if (this.model.link === 'none') this.#speakAnother(); });
     bindControls(this);
     this.settings.addEventListener('change', ({ detail }) => this.#applySetting(detail.name));
     for (const name of ['theme', 'layout', 'captions', 'captionSize', 'readAloud', 'panel']) this.#applySetting(name);
@@ -110,9 +112,17 @@ export class App {
     this.goodbye?.destroy();
     this.goodbye = null;
     this.dispatch({ type: 'page.start' });
+    if (this.#speakAnother()) return;
     this.startPage.load();
     this.check.begin();
     $('main').focus();
+  }
+
+  /** A page of another language is another page: it is loaded where nothing is lost by that. */
+  #speakAnother() {
+    const other = this.settings.get('pageLanguage') !== this.speaks;
+    if (other) location.reload();
+    return other;
   }
 
   /** Another call after a drop; the page keeps the transcript. */
@@ -174,7 +184,7 @@ export class App {
     this.voice?.close();
     this.voice = null;
     const mine = this.dialling = {};              // a newer attempt makes this one void
-    this.dispatch({ type: 'page.connecting', attempt, text: this.check.microphone ? 'Setting up the sound. This takes a second or two.' : 'Your browser may ask for the microphone now: allow it to speak.' });
+    this.dispatch({ type: 'page.connecting', attempt, text: label(this.check.microphone ? 'Setting up the sound. This takes a second or two.' : 'Your browser may ask for the microphone now: allow it to speak.') });
     const microphone = await this.#openMicrophone();
     const camera = this.settings.get('camera') ? await this.#openCamera() : null;
     if (!this.settings.get('camera')) this.dispatch({ type: 'page.camera', problem: 'off' });
@@ -260,7 +270,7 @@ export class App {
       this.dispatch({ type: 'page.camera', problem: null });
       return track;
     } catch (error) {
-      this.dispatch({ type: 'page.camera', problem: error.problem ?? 'busy', text: CAMERA[error.problem] ?? CAMERA.busy });
+      this.dispatch({ type: 'page.camera', problem: error.problem ?? 'busy', text: cameraWords(error.problem ?? 'busy') });
       return null;
     }
   }
@@ -271,10 +281,10 @@ export class App {
     Object.assign(this, { person: persona, language });
     this.stage.setPerson(persona, language);
     this.transcript.setLanguage(language.code, language.direction);
-    const about = topic?.title ?? (mode.id === 'language' ? languageName(language) : '');
+    const about = topic ? label(topic.title) : (mode.id === 'language' ? languageName(language) : '');
     $('where-mode').textContent = about && label(mode.title);
     $('where-topic').textContent = about || label(mode.title);
-    $('call-title').textContent = `${mode.title} with ${persona.name}`;
+    $('call-title').textContent = label('{mode} with {name}', { mode: label(mode.title), name: persona.name });
   }
 
   #drop() {

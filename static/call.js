@@ -10,6 +10,7 @@
 //   lost [fault]      it is over without a goodbye; worded in notices.js
 
 import { send } from './access.js';
+import { label } from './labels.js';
 
 const SERVERS_MS = 2000;                          // for the server to name STUN and TURN servers; without them most calls work
 const GATHER_MS = 1000;                           // ICE gathering may take longer; what is there then is sent
@@ -177,7 +178,7 @@ export class Call extends EventTarget {
     if (response.status === 409) throw new CallError({ kind: 'elsewhere' });
     if (response.status === 410) throw new CallError({ kind: 'over' });
     if (response.status >= 500) throw new CallError({ kind: 'gone' });
-    throw new CallError({ kind: 'rejected', message: refusal.message ?? `The server answered ${response.status}.` });
+    throw new CallError({ kind: 'rejected', message: refusal.message ?? label('The server answered {status}.', { status: response.status }) });
   }
 
   #receive(event) {

@@ -3,14 +3,10 @@
 
 import { label } from './labels.js';
 import { Levels } from './levels.js';
-import { CAMERA } from './notices.js';
+import { cameraWords, microphoneWords } from './notices.js';
 
 const $ = (id) => document.getElementById(id);
 const CLEAR = 0.35;                               // a level that a speaking voice reaches
-const WORDS = {
-  refused: 'The browser blocks the microphone. You can also type.', system: 'Your system blocks the microphone. You can also type.',
-  absent: 'No microphone found. You can also type.', busy: 'Another program uses the microphone. You can also type.', insecure: 'This address is not protected, so there is no microphone. You can type.',
-};
 
 export class DeviceCheck {
   /** @param {() => AudioContext} context  opened at the first need  */
@@ -31,7 +27,7 @@ export class DeviceCheck {
     try {
       this.microphone = await this.devices.openMicrophone(this.settings.get('microphone'));
     } catch (error) {
-      this.#say(WORDS[error.problem] ?? error.message, 'bad');
+      this.#say(error.problem ? microphoneWords(error.problem) : error.message, 'bad');
       throw error;
     }
     this.levels?.close();
@@ -49,7 +45,7 @@ export class DeviceCheck {
     try {
       this.camera = await this.devices.openCamera();
     } catch (error) {
-      $('preview-note').textContent = CAMERA[error.problem] ?? error.message;
+      $('preview-note').textContent = error.problem ? cameraWords(error.problem) : error.message;
       throw error;
     }
     this.#showCamera();
@@ -100,9 +96,9 @@ export class DeviceCheck {
 
   async #list() {
     const found = await this.devices.microphones(), chosen = this.settings.get('microphone');
-    const named = found.filter(({ label }) => label);
-    const list = named.length ? named : [{ id: '', label: found.length ? 'The browser’s choice' : 'None found yet' }];
-    $('microphone').replaceChildren(...list.map(({ id, label }) => Object.assign(document.createElement('option'), { value: id, textContent: label, selected: id === chosen })));
+    const named = found.filter((one) => one.label);
+    const list = named.length ? named : [{ id: '', label: label(found.length ? 'The browser’s choice' : 'None found yet') }];
+    $('microphone').replaceChildren(...list.map((one) => Object.assign(document.createElement('option'), { value: one.id, textContent: one.label, selected: one.id === chosen })));
     $('microphone').disabled = named.length < 2;
   }
 

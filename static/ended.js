@@ -1,19 +1,12 @@
 // The page after the last word: what is known now, and nothing else.
 
+import { length, number } from './amounts.js';
 import { asText, turnElement } from './transcript.js';
 import { costWords } from './costs.js';
+import { counted, inOne, label } from './labels.js';
 import { countWords } from './turns.js';
 
 const $ = (id) => document.getElementById(id);
-
-const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
-
-/** "1 minute 5 seconds" @param {number} ms */
-export function length(ms) {
-  const seconds = Math.round(ms / 1000), minutes = Math.floor(seconds / 60), rest = seconds % 60;
-  if (!minutes) return plural(seconds, 'second');
-  return minutes >= 5 || !rest ? plural(Math.round(seconds / 60), 'minute') : `${plural(minutes, 'minute')} ${plural(rest, 'second')}`;
-}
 
 /** Counted in the page from what passed through it. @param {object} m  the model */
 export function figuresOf(m, language) {
@@ -28,12 +21,13 @@ export function figuresOf(m, language) {
  */
 export function showEnded(m, person, language, charged) {
   const { lastedMs, youMs, theyMs, yourTurns, theirTurns, words } = figuresOf(m, language.code);
-  $('ended-title').textContent = lastedMs < 1000 ? 'That was short.' : `That was ${length(lastedMs)}.`;
-  $('ended-text').textContent = yourTurns ? `You and ${person.name} talked. This page has counted along; nothing is judged.` : `You did not get to say anything this time. ${person.name} is here whenever you are.`;
+  const turns = (count) => counted('one: {count} turn | other: {count} turns', count), { name } = person;
+  $('ended-title').textContent = lastedMs < 1000 ? label('That was short.') : label('That was {time}.', { time: length(lastedMs) });
+  $('ended-text').textContent = label(yourTurns ? 'You and {name} talked. This page has counted along; nothing is judged.' : 'You did not get to say anything this time. {name} is here whenever you are.', { name });
   const figures = [
-    youMs >= 1000 && [length(youMs), 'you spoke, pauses included'],
-    theyMs >= 1000 && [length(theyMs), `${person.name} spoke`],
-    words && [String(words), `${words === 1 ? 'word' : 'words'} of yours, in ${plural(yourTurns, 'turn')}; ${person.name} had ${plural(theirTurns, 'turn')}`],
+    youMs >= 1000 && [length(youMs), label('you spoke, pauses included')],
+    theyMs >= 1000 && [length(theyMs), label('{name} spoke', { name })],
+    words && [number(words), counted('one: word of yours, in {yours}; {name} had {theirs} | other: words of yours, in {yours}; {name} had {theirs}', words, { name, yours: turns(yourTurns), theirs: turns(theirTurns) })],
   ].filter(Boolean);
   $('glance').hidden = figures.length === 0;
   $('glance').replaceChildren(...figures.map(([value, text]) => {
@@ -42,7 +36,7 @@ export function showEnded(m, person, language, charged) {
     item.append(strong, ` ${text}`);
     return item;
   }));
-  $('ended-costs').textContent = [m.ending === 'budget_spent' ? 'It ended because what it may cost was spent.' : '', costWords(m.costs, charged)].filter(Boolean).join(' ');
+  $('ended-costs').textContent = inOne(m.ending === 'budget_spent' && label('It ended because what it may cost was spent.'), costWords(m.costs, charged));
   $('ended-log').hidden = $('keep').hidden = !m.turns.some((turn) => turn.text);
   $('ended-turns').replaceChildren(...m.turns.filter((turn) => turn.text).map((turn) => turnElement(turn, person.name, language)));
   $('ended-title').focus();

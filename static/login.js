@@ -1,6 +1,7 @@
 // The log-in form, in place of the start page. Shown when the server asks for a key, and when a secret has run out.
 
 import { forget, logIn, secret } from './access.js';
+import { label } from './labels.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -14,7 +15,7 @@ export class LogIn {
   show() {
     const had = secret() !== '';
     forget();
-    this.#say(had ? 'Your log-in has run out. Please log in again.' : '');
+    this.#say(had ? label('Your log-in has run out. Please log in again.') : '');
     this.#swap(true);
     $('key').focus();
   }
@@ -26,9 +27,9 @@ export class LogIn {
 
   async #try(onOpen) {
     const key = $('key').value.trim();
-    if (!key) { this.#say('Enter the key first.'); $('key').focus(); return; }
+    if (!key) { this.#say(label('Enter the key first.')); $('key').focus(); return; }
     $('enter').disabled = true;
-    const wrong = /^[\x21-\x7e]+$/.test(key) ? await logIn(key) : 'A key has no spaces and no special letters. Check that only the key was copied.';
+    const wrong = /^[\x21-\x7e]+$/.test(key) ? await logIn(key) : label('A key has no spaces and no special letters. Check that only the key was copied.');
     $('enter').disabled = false;
     this.#say(wrong);
     if (wrong) { $('key').select(); return; }

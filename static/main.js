@@ -4,6 +4,7 @@ import { Call } from './call.js';
 import { SocketCall } from './socket-call.js';
 import * as devices from './devices.js';
 import { loadLabels } from './labels.js';
+import { Settings } from './settings.js';
 
-await loadLabels();
+await loadLabels(new Settings().get('pageLanguage'));
 new App({ Call, SocketCall, devices }).start();

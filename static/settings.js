@@ -1,9 +1,12 @@
 // What a person chose, kept in this browser, and the dialog where they choose it.
 
+import { number } from './amounts.js';
+import { label, PAGE_LANGUAGES } from './labels.js';
+
 const KEY = 'viva.settings';
 const DEFAULTS = Object.freeze({
   theme: 'auto', layout: 'talk', captions: true, captionSize: 1, singleKeys: true, patience: 1, readAloud: false, motion: 'auto', panel: true,
-  mode: '', persona: '', language: '', topic: '', microphone: '', camera: true,
+  pageLanguage: '', mode: '', persona: '', language: '', topic: '', microphone: '', camera: true,
 });
 
 function stored() {
@@ -32,6 +35,7 @@ export class Settings extends EventTarget {
 /** Fills in the dialog's inputs (each has `name` = a setting) and keeps both in step. */
 export function bindDialog(dialog, settings) {
   const form = dialog.querySelector('form');
+  form.elements.pageLanguage.append(...PAGE_LANGUAGES.map(languageOption));
   const fill = () => {
     for (const input of form.querySelectorAll('[name]')) {
       const value = settings.get(input.name);
@@ -51,7 +55,10 @@ export function bindDialog(dialog, settings) {
   fill();
 }
 
+/** By its own name, for whoever cannot read the page. */
+const languageOption = (code) => Object.assign(new Option(new Intl.DisplayNames([code], { type: 'language' }).of(code), code), { lang: code });
+
 function patienceText(times) {
-  if (times === 1) return 'Waits as long as the conversation asks for';
-  return times < 1 ? `Answers sooner (× ${times})` : `Waits longer (× ${times})`;
+  if (times === 1) return label('Waits as long as the conversation asks for');
+  return label(times < 1 ? 'Answers sooner (× {times})' : 'Waits longer (× {times})', { times: number(times) });
 }

@@ -47,7 +47,7 @@ export class Stage {
     const { backdrop, halo } = PERSONAS[person.id] ?? PERSONAS.vera;
     document.body.style.setProperty('--backdrop', backdrop);
     document.body.style.setProperty('--halo', halo);
-    $('face').setAttribute('aria-label', `${person.name}, your interviewer`);
+    $('face').setAttribute('aria-label', label('{name}, your interviewer', { name: person.name }));
     this.captions.setLanguage(language.code, language.direction);
     this.#drawFace();
   }

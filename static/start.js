@@ -1,6 +1,7 @@
 // The start page, built from what the server says it can do (GET /v1/viva/about).
 
 import { send } from './access.js';
+import { allOf } from './amounts.js';
 import { Face } from './face.js';
 import { label, languageName } from './labels.js';
 import { LogIn } from './login.js';
@@ -38,7 +39,7 @@ export class StartPage {
       if (this.locked) { this.logIn.show(); return; }
       if (about) this.logIn.hide();
       if (about) this.#show(about);
-      const wrong = !about ? 'The server does not answer. The page tries again every few seconds.' : about.limits?.no_budget_s ? budgetWords(about.limits.no_budget_s) : '';
+      const wrong = !about ? label('The server does not answer. The page tries again every few seconds.') : about.limits?.no_budget_s ? budgetWords(about.limits.no_budget_s) : '';
       $('server-gone').hidden = !wrong;
       $('server-gone').textContent = wrong;
       this.#button();
@@ -99,7 +100,7 @@ export class StartPage {
       const { code, own, direction } = one, name = languageName(one);
       return option(code, own === name ? own : `${own} (${name})`, { lang: code, dir: direction });
     }));
-    $('topic').replaceChildren(...about.topics.map(({ id, title }) => option(id, title)));
+    $('topic').replaceChildren(...about.topics.map(({ id, title }) => option(id, label(title))));
     for (const name of ['language', 'topic']) $(name).addEventListener('change', ({ target }) => { settings.set(name, target.value); this.refresh(); });
     $('start').addEventListener('change', ({ target }) => {
       if (target.name === 'mode') { settings.set('mode', target.value); settings.set('persona', ''); }     // each mode has its own person, until one is chosen
@@ -140,7 +141,7 @@ export class StartPage {
     const general = this.#general(mode, language);
     const missing = [
       language.ears ? '' : label('Nothing on this server understands spoken {language} yet: you will hear {name} and type your answers.', { language: languageName(language), name: persona.name }),
-      language.voice ? '' : `No voice on this server speaks ${language.name} yet: you will read the answers.`,
+      language.voice ? '' : label('No voice on this server speaks {language} yet: you will read the answers.', { language: languageName(language) }),
       general ? label('In {language} the scripted interviewer asks six general questions and does not judge the answers: its question bank is English.', { language: languageName(language) }) : '',
     ].filter(Boolean).join(' '), add = language.add ?? [];
     $('language-note').hidden = !missing;
@@ -156,13 +157,13 @@ export class StartPage {
     list.replaceChildren(...providers.flatMap((one) => {
       const what = make('dd'), [first = one, ...others] = one.chain ?? [], error = one.error ?? first.error;
       what.append(make('b', '', first.name), first.detail ? ` ${first.detail}` : '');
-      if (error || !one.ready) what.append(' ', make('span', error ? 'bad' : 'loading', error ? `Not working: ${error}` : 'Loading…'));
-      if (others.length) what.append(make('span', 'next', `If it fails: ${others.map(({ name, error: wrong }) => (wrong ? `${name} (not working: ${wrong})` : name)).join(', then ')}`));
+      if (error || !one.ready) what.append(' ', make('span', error ? 'bad' : 'loading', error ? label('Not working: {error}', { error }) : label('Loading…')));
+      if (others.length) what.append(make('span', 'next', others.map(({ name, error: wrong }, place) => label(place ? 'then {name}' : 'If it fails: {name}', { name: wrong ? label('{name} (not working: {error})', { name, error: wrong }) : name })).join(', ')));
       return [make('dt', '', label(STAGES[one.stage] ?? one.stage)), what];
     }));
     $('engines').querySelector('ul').replaceChildren(...providers.flatMap((one) => [
-      make('li', '', `${STAGES[one.stage] ?? one.stage}: ${one.why}`),
-      ...(one.better ? [make('li', 'better', `Better would be ${one.better}`)] : []),
+      make('li', '', `${label(STAGES[one.stage] ?? one.stage)}: ${one.why}`),
+      ...(one.better ? [make('li', 'better', label('Better would be {better}', { better: one.better }))] : []),
     ]));
   }
 
@@ -170,6 +171,6 @@ export class StartPage {
     const loading = this.about?.providers.filter((one) => !one.ready && !one.error) ?? [];
     const spent = Boolean(this.about?.limits?.no_budget_s), stuck = !this.about || !$('server-gone').hidden;
     $('go').disabled = stuck || loading.length > 0;
-    $('go').textContent = spent ? 'Closed until midnight UTC' : stuck ? label('Waiting for the server') : loading.length ? `Getting the ${loading.map((one) => (STAGES[one.stage] ?? one.stage).toLowerCase()).join(' and ')} ready…` : label('Start talking');
+    $('go').textContent = spent ? label('Closed until midnight UTC') : stuck ? label('Waiting for the server') : loading.length ? label('Getting the {parts} ready…', { parts: allOf(loading.map((one) => label((STAGES[one.stage] ?? one.stage).toLowerCase()))) }) : label('Start talking');
   }
 }

@@ -4,15 +4,23 @@
 // Server events carry the names of OpenAI Realtime; `viva.*` are the server's own; `page.*` come from
 // the page itself (the link, the devices, the person's buttons).
 
+import { length, seconds } from './amounts.js';
+import { label } from './labels.js';
 import { breakOff, place, put, remove, textOf } from './turns.js';
 
 // What the server says to a button that had nothing to act on.
 const HARMLESS = ['response_cancel_not_active'];      // the reply ended in the same moment
 const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.', busy: 'Finish what you are saying first; then it can be said once more.' };
 
-const PARTS = { stt: 'The recogniser', llm: 'The model', tts: 'The voice' };  // that a server may have several of
+const PARTS = {                                   // that a server may have several of
+  stt: 'The recogniser changed from {from} to {to}: {why}.',
+  llm: 'The model changed from {from} to {to}: {why}.',
+  tts: 'The voice changed from {from} to {to}: {why}.',
+};
 
 const INTERRUPTED_MS = 1500;                      // how long "Go on" and the struck words stay
+
+const leftWords = (leftS) => (leftS < 90 ? seconds(Math.round(leftS)) : length(60_000 * Math.round(leftS / 60)));
 
 const SOCKET_NOTE = Object.freeze({ kind: 'socket', text: 'No UDP passes on this network. The sound takes the way of web pages, a little later than usual; your picture stays here.' });
 
@@ -58,7 +66,7 @@ const ON = {
     fault: null,
     note: e.socket ? SOCKET_NOTE : m.lasted > 0 && !e.resumed ? { kind: 'again', text: 'Connected again. The conversation on the server starts anew; your transcript is kept here.' } : m.note }),
   'page.lost': (m, e, now) => ({ link: 'lost', fault: e.fault, waits: Boolean(e.waits), attempt: e.attempt ?? m.attempt, audible: false, patience: null, personSpeaks: false, ...closeVoice(m, now), ...closeLink(m, now),
-    turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, 'The connection was lost here.') }),
+    turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, label('The connection was lost here.')) }),
   'page.ended': (m, e, now) => ({ link: 'ended', audible: false, note: null, soundBlocked: false, ...closeVoice(m, now), ...closeLink(m, now) }),
   'page.start': (m) => ({ ...START, muted: m.muted }),
   'page.repeat': () => ({ again: 'asked' }),
@@ -89,9 +97,10 @@ const ON = {
   'viva.turn_metrics': (m, e) => ({ measured: [...m.measured, e] }),
   // That the language is not understood has been said already.
   'viva.trouble': (m, e) => (m.note?.kind === 'deaf' && e.stage === 'stt' ? {} : { note: { kind: 'trouble', text: e.message } }),
-  'viva.provider': (m, e) => (m.note?.kind === 'deaf' ? {} : { note: { kind: 'provider', text: `${PARTS[e.stage]} changed from ${e.from} to ${e.to}: ${e.why}.` } }),
+  'viva.provider': (m, e) => (m.note?.kind === 'deaf' ? {} : { note: { kind: 'provider', text: label(PARTS[e.stage], { from: e.from, to: e.to, why: e.why }) } }),
   'viva.costs': (m, e) => ({ costs: e }),
-  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: e.in_s === null ? 'What conversations may cost here is nearly spent: this one ends soon, with a goodbye.' : `${e.why === 'server_stops' ? 'This server is about to be stopped' : 'This server ends conversations after a while'}: ${e.in_s >= 90 ? `${Math.round(e.in_s / 60)} minutes` : `${Math.round(e.in_s)} seconds`} are left.` } }),
+  'viva.ending': (m, e) => ({ note: { kind: 'ending', text: e.in_s === null ? 'What conversations may cost here is nearly spent: this one ends soon, with a goodbye.'
+    : label(e.why === 'server_stops' ? 'This server is about to be stopped: {time} are left.' : 'This server ends conversations after a while: {time} are left.', { time: leftWords(e.in_s) }) } }),
   // The same conversation on a new line; its items follow, so what is known is only put in its place again.
   'viva.resumed': (m, e) => ({
     turns: m.turns.at(-1)?.who === 'note' ? m.turns.slice(0, -1) : m.turns,

@@ -1,8 +1,11 @@
 // How each answer came about: one bar a turn from the server's figures (viva.turn_metrics), raw.
 // They are milliseconds since the person's last sound.
 
+import { milliseconds } from './amounts.js';
+import { label } from './labels.js';
+
 const LABELS = { patience_ms: 'patience', final_ms: 'words final', first_token_ms: 'first word thought', first_audio_ms: 'first sound made', released_ms: 'released', first_sent_ms: 'first sound sent' };
-const label = (name) => LABELS[name] ?? name.replace(/_ms$/, '').replaceAll('_', ' ');
+const called = (name) => label(LABELS[name] ?? name.replace(/_ms$/, '').replaceAll('_', ' '));
 
 /** [name, ms] of one turn, earliest first. @param {object} metrics  one viva.turn_metrics event */
 export function figuresOf(metrics) {
@@ -23,12 +26,12 @@ export function showTimings(host, measured) {
     for (const [name, ms] of figures) {
       const mark = document.createElement('i');
       mark.style.setProperty('--at', ms / longest);
-      mark.title = `${label(name)}: ${Math.round(ms)} ms`;
+      mark.title = `${called(name)}: ${milliseconds(ms)}`;
       bar.append(mark);
     }
     bar.style.setProperty('--end', figures.at(-1)[1] / longest);
     bar.setAttribute('aria-hidden', 'true');
-    words.textContent = figures.map(([name, ms]) => `${label(name)} ${Math.round(ms)}`).join(' · ') + ' ms';
+    words.textContent = figures.map(([name, ms]) => `${called(name)} ${milliseconds(ms)}`).join(' · ');
     item.append(bar, words);
     return item;
   }));

@@ -70,7 +70,7 @@ function writeTurn(element, turn, { code, direction }) {
   if (!turn.cut || element.querySelector('.cut')) return;
   const cut = document.createElement('small');
   cut.className = 'cut';
-  cut.textContent = ' You broke in here.';
+  cut.textContent = ` ${label('You broke in here.')}`;
   element.append(cut);
 }
 
@@ -82,11 +82,11 @@ function mark(element, { text, unheard }) {
   missed.className = 'unheard';
   missed.textContent = unheard;
   why.className = 'cut';
-  why.textContent = ' The end was not heard: the line was gone.';
+  why.textContent = ` ${label('The end was not heard: the line was gone.')}`;
   said.append(missed);
   element.append(why);
 }
 
 /** The conversation as plain text, to keep. */
 export const asText = (turns, name, code) => turns.filter((turn) => turn.text)
-  .map((turn) => (turn.who === 'note' ? `[${turn.text}]` : `${turn.who === 'you' ? 'You' : name}: ${wordsOf(turn, code)[0]}${turn.cut ? ' [interrupted]' : ''}`)).join('\n\n');
+  .map((turn) => (turn.who === 'note' ? `[${turn.text}]` : `${turn.who === 'you' ? label('You') : name}: ${wordsOf(turn, code)[0]}${turn.cut ? ` [${label('interrupted')}]` : ''}`)).join('\n\n');

@@ -2,6 +2,7 @@
 import { App } from './app.js';
 import * as devices from './devices.js';
 import { loadLabels } from './labels.js';
+import { Settings } from './settings.js';
 
 class DrivenCall extends EventTarget {
   constructor(parts) { super(); Object.assign(this, { parts, closed: false }); driver.calls.push(this); driver.waiting.splice(0).forEach((look) => look()); }
@@ -23,6 +24,6 @@ const driver = window.driver = {
   /** The own picture comes back, as the server would send it. */
   echo() { const { camera } = driver.call.parts; if (camera) driver.tell('echo', new MediaStream([camera])); },
 };
-await loadLabels();
+await loadLabels(new Settings().get('pageLanguage'));
 driver.app = new App({ Call: DrivenCall, SocketCall: DrivenCall, devices });
 driver.app.start();

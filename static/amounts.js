@@ -20,7 +20,8 @@ export const milliseconds = (value) => time(Math.round(value), 'millisecond', 's
 export function length(ms) {
   const all = Math.round(ms / 1000), whole = Math.floor(all / 60), rest = all % 60;
   if (!whole) return seconds(all);
-  return whole >= 5 || !rest ? time(Math.round(all / 60), 'minute') : `${time(whole, 'minute')} ${seconds(rest)}`;
+  if (whole >= 5 || !rest) return time(Math.round(all / 60), 'minute');
+  return new Intl.ListFormat(pageLanguage(), { type: 'unit', style: 'narrow' }).format([time(whole, 'minute'), seconds(rest)]);
 }
 
 /** How long it is until something: "in 5 hours", "in 20 minutes". @param {number} waitS */
@@ -33,4 +34,4 @@ export function waitWords(waitS) {
 export const allOf = (names) => new Intl.ListFormat(pageLanguage(), { type: 'conjunction' }).format(names);
 
 /** "ears $0.01, mind $0.03" */
-export const sideBySide = (parts) => new Intl.ListFormat(pageLanguage(), { type: 'unit' }).format(parts);
+export const sideBySide = (parts) => parts.join({ zh: '，', ja: '、', ar: '، ' }[pageLanguage()] ?? ', ');

@@ -95,6 +95,7 @@ export const ROWS = [
   ['Read the conversation', 'Leer la conversación', 'Lire la conversation', 'Gespräch lesen', '查看对话', 'बातचीत पढ़ें', '会話を読む', '대화 읽기', 'Ler a conversa', 'اقرأ المحادثة', 'Прочитать разговор', 'Leggi la conversazione', 'Gesprek lezen'],
   // settings
   ['Settings', 'Ajustes', 'Réglages', 'Einstellungen', '设置', 'सेटिंग', '設定', '설정', 'Configurações', 'الإعدادات', 'Настройки', 'Impostazioni', 'Instellingen'],
+  ['Light or dark', 'Claro u oscuro', 'Clair ou sombre', 'Hell oder dunkel', '浅色或深色', 'हल्का या गहरा', '明るさ', '밝기', 'Claro ou escuro', 'فاتح أو داكن', 'Светлая или тёмная', 'Chiaro o scuro', 'Licht of donker'],
   ['Light', 'Claro', 'Clair', 'Hell', '浅色', 'हल्का', 'ライト', '밝게', 'Claro', 'فاتح', 'Светлая', 'Chiaro', 'Licht'],
   ['Dark', 'Oscuro', 'Sombre', 'Dunkel', '深色', 'गहरा', 'ダーク', '어둡게', 'Escuro', 'داكن', 'Тёмная', 'Scuro', 'Donker'],
   ['As the system', 'Como el sistema', 'Comme le système', 'Wie das System', '跟随系统', 'सिस्टम जैसा', 'システムに合わせる', '시스템 설정', 'Como o sistema', 'مثل النظام', 'Как в системе', 'Come il sistema', 'Zoals het systeem'],

@@ -23,7 +23,10 @@ export async function loadLabels(chosen) {
   relabel(document.body);
 }
 
-const fill = (text, names) => text.replace(/{(\w+)}/g, (braces, name) => names[name] ?? braces);
+/** Each name keeps its own direction: an Arabic sentence is not turned about by a Latin one (UAX #9, isolates). */
+const isolated = (name) => (document.documentElement.dir === 'rtl' ? `\u2068${name}\u2069` : name);
+
+const fill = (text, names) => text.replace(/{(\w+)}/g, (braces, name) => (name in names ? isolated(names[name]) : braces));
 
 /** The label for what is `english` in the page. @param {object} [names]  what stands in braces */
 export const label = (english, names = {}) => fill(known.get(english) ?? english, names);

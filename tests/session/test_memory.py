@@ -83,8 +83,15 @@ def test_what_was_said_first_is_known_at_the_end_and_nothing_is_missing_between(
     assert len(mind.asked) == TURNS
     for number, messages in enumerate(mind.asked):
         assert known(messages) == [f"fact {one}" for one in range(number + 1)]
-        assert 1 + min(20, 2 * number + 1) <= len(messages) <= 1 + 32
-    assert HEADING in mind.asked[-1][0].text
+        assert 1 + min(20, 2 * number + 1) <= len(messages) <= 2 + 32
+    assert mind.asked[-1][1].text.startswith(HEADING)
+
+
+def test_what_a_person_said_never_stands_in_the_prompt() -> None:
+    mind = Notetaker()
+    talk(mind)
+    assert len({messages[0] for messages in mind.asked}) == 1
+    assert not any(FACT.search(messages[0].text) for messages in mind.asked)
 
 
 def test_the_beginning_of_a_request_seldom_changes() -> None:
@@ -164,4 +171,4 @@ def test_another_process_goes_on_with_the_notes() -> None:
 
     later.at(100, take_up).run(1500)
     assert known(mind.asked[0]) == [f"fact {one}" for one in range(30)]
-    assert HEADING in mind.asked[0][0].text
+    assert mind.asked[0][1].text.startswith(HEADING)

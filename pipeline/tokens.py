@@ -12,7 +12,8 @@ OVERHEAD = 4  # tokens that a message costs beside its text
 
 def estimate(text: str) -> int:
     """Rounded up."""
-    dense = sum(letter >= "\u2e80" for letter in text)  # CJK and what stands above it
+    # CJK and what stands above it
+    dense = 0 if text.isascii() else sum(letter >= "\u2e80" for letter in text)
     return dense + -(-(len(text) - dense) // CHARACTERS)
 
 

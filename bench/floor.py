@@ -16,7 +16,7 @@ from bench import corpus
 from bench.corpus import Over, Part
 from bench.instep import InStep
 from bench.phrases import coded, voice_begins_ms
-from bench.timeline import Line, Models
+from bench.timeline import Line, Models, silero
 from pipeline import events as ev
 from pipeline.audio import MIC_RATE
 from pipeline.settings import Settings
@@ -201,6 +201,7 @@ def long_call(turns: int = 200, turn_ms: int = 6_000) -> dict[str, Any]:
     growth: list[tuple[int, int]] = []  # tasks, objects that the garbage collector sees
     sound = corpus.spoken("what is a cache", "rms")
     line = Line(Models(reply="A cache keeps what was used before."), keep_levels=False)
+    silero()
 
     async def person(line: Line) -> None:
         for turn in range(turns):
@@ -215,9 +216,12 @@ def long_call(turns: int = 200, turn_ms: int = 6_000) -> dict[str, Any]:
                 gc.collect()
                 growth.append((len(asyncio.all_tasks()), len(gc.get_objects())))
 
+    gc.collect()
+    gc.freeze()  # as the server does when it has loaded everything
     began, cpu = time.perf_counter(), time.process_time()
     line.run(person)
     took, spent = time.perf_counter() - began, time.process_time() - cpu
+    gc.unfreeze()
     (tasks, objects), (tasks_after, objects_after) = growth
     return {
         "minutes": turns * turn_ms / 60_000,

@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError
 WINDOW = 512  # samples at 16 kHz, 32 ms
 CONTEXT = 64  # samples of the window before, put in front
 STATE = (1, 1, 128)
+FULL_SCALE = np.float32(1 / 32768)
 
 
 def model_path() -> Path:
@@ -88,12 +89,14 @@ class SileroStream:
 
     def push(self, samples: np.ndarray) -> list[float]:
         """int16 (n,), 16 kHz; the probabilities of the windows that became full, 0..1."""
-        heard = np.concatenate([self._heard, samples.astype(np.float32) / 32768])
+        heard = np.concatenate([self._heard, samples * FULL_SCALE])
         count = (len(heard) - CONTEXT) // WINDOW
         self._heard = heard[count * WINDOW :]
         if not count:
             return []
-        windows = np.stack([heard[n * WINDOW : (n + 1) * WINDOW + CONTEXT] for n in range(count)])
+        windows = heard[: CONTEXT + WINDOW].reshape(1, -1)  # as nearly always
+        if count > 1:
+            windows = np.stack([heard[n * WINDOW : (n + 1) * WINDOW + CONTEXT] for n in range(count)])
         judged: list[float] = []
         if self._begins:
             self._begins = False

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pipeline.commands import (
     BecomeTurn,
@@ -50,8 +51,7 @@ class Phase(StrEnum):
 # ---------------------------------------------------------------- events
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):  # made 50 times a second: a third of a dataclass's cost
     """20 ms of microphone went by; what the gate makes of it."""
 
     now_ms: int  # of the microphone's clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -126,6 +127,7 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     settings = config.server
     guard = Guard(settings.allowed_hosts, settings.allowed_origins, hsts_s=config.tls.hsts_s)
     listening = Listening(application(config, engines, worker, guard), config, guard)
+    settling: asyncio.Task[None] | None = None
     try:
         await listening.start()
         print(f"Viva {__version__} at {listening.url}")
@@ -141,6 +143,7 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
         if listening.certificate is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, listening.certificate.reload)
         engines.start()
+        settling = asyncio.create_task(settle(engines), name="settle")
         await worker.take_over()
         await stop.get()
         draining = asyncio.create_task(worker.drain(config.server.drain_s), name="drain")
@@ -154,9 +157,19 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
             task.cancel()
         await asyncio.gather(draining, impatient, return_exceptions=True)
     finally:
+        if settling is not None:
+            settling.cancel()
         await engines.close()
         await listening.close()
     return 0
+
+
+async def settle(engines: Engines) -> None:
+    """Once all is loaded, the collector of garbage no longer looks through it: 160,000 objects hold the event
+    loop, and with it every call's sound, for 100 ms each time."""
+    await engines.loaded()
+    gc.collect()
+    gc.freeze()
 
 
 def _door(config: Config) -> str:

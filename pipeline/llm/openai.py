@@ -6,14 +6,15 @@ Source: https://platform.openai.com/docs/api-reference/chat; what differs elsewh
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline import openai_account
 from pipeline.items import new_id
+from pipeline.llm.chat_messages import chat_messages, taking_turns, without_system
+from pipeline.llm.context import Context
 from pipeline.llm.thoughts import Thoughts
 from pipeline.notices import Unit
 from pipeline.providers import CutShort, Message, Piece, ReplyOptions, Token, ToolCall, Usage
@@ -35,8 +36,13 @@ CUTS: dict[str, Literal["max_output_tokens", "content_filter"]] = {  # finish re
     "content_filter": "content_filter",
 }
 NO_PARAMETERS = {"type": "object", "properties": {}}
-RETRIES = 4  # of a request without a parameter that the server does not know
-OPENING = "(The call has just begun, and I have said nothing yet. Please begin.)"
+RETRIES = 6  # of a request without what the server does not know or has no room for
+Template = Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]]
+TEMPLATES: Mapping[str, Template] = {  # what a model's own refuses, in its words -> messages as it takes them
+    "alternate": taking_turns,
+    "system role": without_system,
+}
+TOO_LONG = "the context of its model is too short even for the last message; start it with a longer one"
 SPEECHLESS = (
     "whisper",
     "transcribe",
@@ -82,6 +88,8 @@ class OpenAIMind:
         self.charges = self._account.charges
         self.detail = f"{self._account.model} at {self._account.where}"
         self._refused: set[str] = set()  # parameters that this server does not know
+        self._template: Template = list
+        self.context = Context()
 
     async def start(self) -> None:
         """Asks the server which models it has. Raises ProviderError if ours is not among them."""
@@ -128,20 +136,19 @@ class OpenAIMind:
     async def _open(
         self, messages: Sequence[Message], options: ReplyOptions
     ) -> AsyncStream[ChatCompletionChunk]:
-        """Begins the stream; leaves out what the server says it does not know, and tries again."""
+        """Begins the stream; leaves out what the server does not know or has no room for, and tries again."""
         import openai
 
         for _ in range(RETRIES):
+            messages = self.context.fitted(messages)
             request = self._request(messages, options)
             try:
                 stream: AsyncStream[ChatCompletionChunk] = await self._account.client.chat.completions.create(
                     **request
                 )
-            except openai.BadRequestError as error:
-                refused = _refused(error, request)
-                if refused is None:
+            except (openai.BadRequestError, openai.InternalServerError) as error:
+                if not self._learns(error, messages, options, request):
                     raise
-                self._refused.add(refused)
                 continue
             kind = stream.response.headers.get("content-type", "")
             if "event-stream" not in kind:
@@ -150,10 +157,33 @@ class OpenAIMind:
             return stream
         raise self._account.bad_response("a refusal of every request")
 
+    def _learns(
+        self,
+        error: openai.APIStatusError,
+        messages: Sequence[Message],
+        options: ReplyOptions,
+        request: dict[str, Any],
+    ) -> bool:
+        """Whether the next request can do without what was refused. Raises ProviderError where it is the last
+        message that is too long."""
+        if self.context.refused(error, messages, options.max_tokens):
+            if len(self.context.fitted(messages)) == len(messages):
+                raise self._account.bad_response(f"a refusal: {TOO_LONG}") from error
+            return True
+        for words, template in TEMPLATES.items():
+            if words in error.message.lower():
+                news = self._template not in (template, without_system)
+                self._template = template
+                return news
+        refused = _refused(error, request) if error.status_code == 400 else None
+        if refused is not None:
+            self._refused.add(refused)
+        return refused is not None
+
     def _request(self, messages: Sequence[Message], options: ReplyOptions) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self._account.model,
-            "messages": chat_messages(messages),
+            "messages": self._template(chat_messages(messages)),
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._more,
@@ -195,7 +225,7 @@ class OpenAIMind:
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
-def _refused(error: openai.BadRequestError, request: dict[str, Any]) -> str | None:
+def _refused(error: openai.APIStatusError, request: dict[str, Any]) -> str | None:
     """Which optional parameter a server does not want, if that is what a 400 says."""
     optional = [name for name in request if name not in ("model", "messages", "stream")]
     if "support" not in error.message.lower():  # one client's tools are wrong: no reason to take all others'
@@ -231,36 +261,3 @@ def _costs(usage: Usage) -> Mapping[Unit, float]:
         "cached_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }
-
-
-def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """As the API takes them, system prompts in front.
-
-    A call that begins has no message of a user, and many local models refuse to speak first: they are
-    given one."""
-    system = [message for message in messages if message.role == "system"]
-    said = [message for message in messages if message.role != "system"]
-    result = [_chat_message(message) for message in system if message.text]
-    if not any(message.role == "user" for message in said):
-        result.append({"role": "user", "content": OPENING})
-    return result + [_chat_message(one) for one in said if one.text or one.calls or one.role == "tool"]
-
-
-def _object(call: ToolCall) -> str:
-    """Its arguments. Some servers parse the history, and refuse all of it for what a model once wrote."""
-    try:
-        return call.arguments if isinstance(json.loads(call.arguments), dict) else "{}"
-    except ValueError:
-        return "{}"
-
-
-def _chat_message(message: Message) -> dict[str, Any]:
-    if message.role == "tool":
-        return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
-    if not message.calls:
-        return {"role": message.role, "content": message.text}
-    calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _object(call)}}
-        for call in message.calls
-    ]
-    return {"role": "assistant", "content": message.text or None, "tool_calls": calls}

@@ -47,6 +47,8 @@ class Account:
     ) -> None:
         import openai  # here and below: 0.6 s that a start without a key does not need
 
+        from pipeline.kept_http import Client
+
         self.model = own.model
         base_url = own.base_url or settings.secrets.openai_base_url or ""
         self.hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
@@ -67,7 +69,7 @@ class Account:
             base_url=base_url or None,
             timeout=own.timeout_s,
             max_retries=0,  # a person is waiting: the session decides what to do instead
-            http_client=openai.DefaultAsyncHttpxClient(
+            http_client=Client(
                 # No proxy of the environment's stands between this machine and itself.
                 trust_env=self._host not in LOOPBACK,
                 limits=type(openai.DEFAULT_CONNECTION_LIMITS)(

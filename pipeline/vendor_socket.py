@@ -3,6 +3,10 @@
 The vendors' SDKs open one themselves, but read the certificates of all authorities anew for each, on the
 event loop (30 ms in which no call is served), wait up to 10 s for a server to agree that it is over, and keep
 a Retry-After to themselves. So theirs are opened here, and they are given them.
+
+One that waits for its next piece of work may be closed in the very moment when that comes. Nothing was said
+of it then, so it is asked for once more, over a new one, and nobody notices (`is_lost`; see also
+`pipeline.kept_http`).
 """
 
 from __future__ import annotations
@@ -21,7 +25,15 @@ CLOSING_S = 0.5  # for the vendor to agree that it is over
 PING_S = 10.0  # between two pings, and for their answers: what died while it waited is found out
 NORMAL = 1000  # close code: it was over
 SAID_CHARACTERS = 200  # of what a vendor says about an error
+GOING = (1001, 1012, 1013)  # close codes: the vendor restarts; RFC 6455, section 7.4.1, and IANA's list
+REFUSALS = ("auth", "forbidden", "rate_limited", "unsupported_language", "timeout")
 STATUSES = {401: "auth", 402: "forbidden", 403: "forbidden", 404: "forbidden", 429: "rate_limited"}
+
+
+def is_lost(error: ProviderError) -> bool:
+    """Whether a connection that had been good, and has said nothing of a piece of work, is the one to blame:
+    not a refusal, and not a vendor that did not answer in time."""
+    return error.code not in REFUSALS
 
 
 def websocket_address(base_url: str) -> str:
@@ -119,7 +131,7 @@ class Vendor:
 
     def closed(self, close_code: int | None, said: str) -> ProviderError:
         """By a close code of the vendor's own."""
-        code = self._closings.get(close_code or 0, "bad_response")
+        code = self._closings.get(close_code or 0, "unreachable" if close_code in GOING else "bad_response")
         if code in ("auth", "rate_limited"):
             return self.refused({"auth": 401, "rate_limited": 429}[code], said)
         return self.error(code, f"{self.where} hung up with {close_code}{self._quoted(said)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 
 from pipeline.contract import leftovers
@@ -44,6 +45,26 @@ async def a_connection_that_breaks_at_once_is_an_error(bench: Bench) -> None:
 @check(vendor=True)
 async def a_connection_that_breaks_in_mid_stream_is_an_error(bench: Bench) -> None:
     await _breaks(bench, Behaviour(cut_after=1))
+
+
+@check(vendor=True)
+async def a_kept_connection_that_is_gone_when_it_is_used_costs_nothing(bench: Bench) -> None:
+    """A vendor closes what waits for the next piece of work just when that comes: nothing of it was answered,
+    so it is asked for once more, and nobody notices."""
+    await bench.provider.start()
+    before = _content(await bench.done())
+    await asyncio.sleep(0.05)  # for connections that are opened for the next piece of work
+    bench.vendor.work = Behaviour(drops_opened_before_s=time.monotonic())
+    number = len(bench.vendor.seen)
+    try:
+        came = _content(await bench.done())
+    except ProviderError as error:
+        raise Broken(f"it was not asked for once more: {error}") from error
+    outcomes = [seen.outcome for seen in bench.vendor.seen[number:]]
+    if "cut" not in outcomes:
+        raise NotApplicable("it keeps no connection, or its stand-in drops none")
+    expect(outcomes == ["cut", "served"], f"its vendor saw {outcomes}")
+    expect(came == before, f"it gave {came[:80]!r}, and before {before[:80]!r}")
 
 
 @check("llm", "tts", vendor=True)

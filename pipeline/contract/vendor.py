@@ -24,6 +24,7 @@ class Behaviour:
     each_ms: float = 0.0  # before each later piece
     hang_after: int | None = None  # pieces; then nothing more comes, and the connection stays open
     cut_after: int | None = None  # pieces; then the connection is broken
+    drops_opened_before_s: float = 0.0  # `time.monotonic`: such a connection breaks at its next request
     garbage: Literal["", "html", "json"] = ""  # 200, but a web page, or JSON that is none
 
 

@@ -25,6 +25,7 @@ from pipeline.errors import ProviderError
 from pipeline.providers import Recognizer, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
+from pipeline.stt.lines import Piece
 from pipeline.vendor_socket import NORMAL, Vendor, websocket_address
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class AssemblyAI(live.Ears):
 
 
 class _Line:
-    """See `pipeline.stt.live.Line`.
+    """See `pipeline.stt.lines.Line`.
 
     Args:
         models: the SDK's messages.
@@ -184,7 +185,7 @@ class _Line:
         except Exception as error:
             raise self._vendor.translated(error) from error
 
-    async def read(self) -> live.Piece | None:
+    async def read(self) -> Piece | None:
         while (message := await self._receive()) is not None:
             match message.get("type"):
                 case "Turn":
@@ -213,7 +214,7 @@ class _Line:
             raise self._vendor.closed(message.get("error_code"), str(message.get("error")))
         return message
 
-    def _piece(self, turn: Any) -> live.Piece:
+    def _piece(self, turn: Any) -> Piece:
         words = tuple(
             Word(
                 word.text,
@@ -228,7 +229,7 @@ class _Line:
         speaking = [word.text for word in turn.words if not word.word_is_final]
         text = turn.transcript if turn.end_of_turn else " ".join([turn.transcript, *speaking])
         until_ms = words[-1].end_ms if words else self.sent_ms
-        return live.Piece(text, words, until_ms, settled=over, asked_for=over)
+        return Piece(text, words, until_ms, settled=over, asked_for=over)
 
     def _spoken_at(self, ms: int) -> int:
         """A time on the wire, without the silence that was made up before it."""

@@ -22,6 +22,7 @@ from pipeline.errors import ProviderError
 from pipeline.providers import Recognizer, Word
 from pipeline.settings import Language, Settings
 from pipeline.stt import live
+from pipeline.stt.lines import Piece
 from pipeline.vendor_socket import NORMAL, Vendor, websocket_address
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Deepgram(live.Ears):
 
 
 class _Line:
-    """See `pipeline.stt.live.Line`."""
+    """See `pipeline.stt.lines.Line`."""
 
     def __init__(self, vendor: Vendor, connection: ClientConnection, socket: AsyncV1SocketClient) -> None:
         self.sent_ms = 0
@@ -126,7 +127,7 @@ class _Line:
         except Exception as error:
             raise self._vendor.translated(error) from error
 
-    async def read(self) -> live.Piece | None:
+    async def read(self) -> Piece | None:
         while True:
             try:
                 message: Any = await self._socket.recv()
@@ -162,7 +163,7 @@ class _Line:
                     await self._say(self._socket.send_keep_alive())
 
 
-def _piece(results: Any) -> live.Piece:
+def _piece(results: Any) -> Piece:
     """Results come in segments: one is told again and again until it `is_final`, then the next begins."""
     best = results.channel.alternatives[0]
     words = tuple(
@@ -175,7 +176,7 @@ def _piece(results: Any) -> live.Piece:
         for word in best.words
     )
     spoken = [language[:2] for language in best.languages or () if language[:2] in get_args(Language)]
-    return live.Piece(
+    return Piece(
         best.transcript,
         words,
         math.ceil(1000 * (results.start + results.duration)),

@@ -8,6 +8,9 @@ common: a hand-shake takes as long as a word. Where there is none yet, sound wai
 
 A Pause asks the vendor for what was said. It answers at once, but not when it believes that there is nothing
 to say; then the line is finished, which is always answered, and the next sound goes over a new one.
+
+A line that breaks, as one may in the very moment when it is used again, costs nothing, once in an utterance:
+what is not settled of its sound is sent again over a new one.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -30,13 +33,15 @@ from pipeline.languages import UNSPACED
 from pipeline.notices import Spent, tell
 from pipeline.providers import Pause, Transcript, Word
 from pipeline.settings import LiveSettings
+from pipeline.stt.lines import Line, Lines, Piece
 from pipeline.stt.telling import Told, told
-from pipeline.vendor_socket import Vendor
+from pipeline.vendor_socket import Vendor, is_lost
 
 # Without an answer to a Pause for so long, the line is finished. Words that are not settled yet will be
 # answered for; where there are none, the vendor may keep silent.
 INSIST_S, INSIST_ON_WORDS_S = 0.3, 1.0
-KEPT = 32  # lines that wait for an utterance, at most
+BYTES_PER_MS = 2 * MIC_RATE // 1000
+AT_ONCE = 1000 * BYTES_PER_MS  # of sound that is sent again
 
 
 def missing(name: str, own: LiveSettings, key: SecretStr | None) -> str | None:
@@ -54,91 +59,6 @@ def missing(name: str, own: LiveSettings, key: SecretStr | None) -> str | None:
 def _key_name(name: str) -> str:
     """The environment variable that holds the key."""
     return f"{name.upper()}_API_KEY"
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What a vendor makes of a stretch of sound. The newest takes the place of the last that may change."""
-
-    text: str
-    words: tuple[Word, ...]  # times since the line's first sample
-    until_ms: int  # of the line's sound, up to which this is told
-    settled: bool  # it will not change any more
-    asked_for: bool = False  # it answers `ask`
-    language: str = ""  # ISO 639-1; "": the one asked for
-
-
-class Line(Protocol):
-    """An open connection to a vendor. Its methods raise ProviderError."""
-
-    sent_ms: int  # of sound, since it was opened
-
-    @property
-    def is_open(self) -> bool:
-        """For more sound."""
-
-    async def send(self, sound: bytes) -> None:
-        """int16 mono at MIC_RATE."""
-
-    async def ask(self) -> None:
-        """Say now what was said: an answer is due, unless there is nothing to say."""
-
-    async def finish(self) -> None:
-        """Say all there is, and hang up."""
-
-    async def read(self) -> Piece | None:
-        """The next one; None: it has said all, as it was asked to."""
-
-    async def close(self) -> None:
-        """At once."""
-
-    def charged_s(self) -> float:
-        """Seconds that the vendor will charge since this was last asked."""
-
-
-class Lines:
-    """The lines of a provider to its vendor.
-
-    Args:
-        connect: opens one for a language and hints.
-        keep_s: for so long a line waits for its next utterance.
-    """
-
-    def __init__(self, connect: Callable[[str, tuple[str, ...]], Awaitable[Line]], keep_s: float) -> None:
-        self._connect = connect
-        self._keep_s = keep_s
-        self._kept: dict[Line, tuple[str, tuple[str, ...]]] = {}  # those that wait, the oldest first
-        self._closing: dict[Line, asyncio.Task[None]] = {}
-
-    async def take(self, language: str, hints: tuple[str, ...]) -> Line:
-        for line, fit_for in reversed(self._kept.items()):
-            if fit_for == (language, hints) and line.is_open:
-                self._closing.pop(line).cancel()
-                del self._kept[line]
-                return line
-        return await self._connect(language, hints)
-
-    async def give_back(self, line: Line, language: str, hints: tuple[str, ...]) -> None:
-        """It has said all about the sound that it was sent."""
-        if not self._keep_s or len(self._kept) >= KEPT or not line.is_open:
-            await line.close()
-            return
-        self._kept[line] = language, hints
-        self._closing[line] = asyncio.create_task(self._close_later(line), name="line-kept")
-
-    async def _close_later(self, line: Line) -> None:
-        await asyncio.sleep(self._keep_s)
-        del self._kept[line], self._closing[line]
-        await line.close()
-
-    async def close(self) -> None:
-        self._keep_s = 0  # those that still serve an utterance do not wait for another
-        for task in self._closing.values():
-            task.cancel()
-        kept = list(self._kept)
-        self._kept.clear()
-        self._closing.clear()
-        await asyncio.gather(*(line.close() for line in kept))
 
 
 class Ears(ABC):
@@ -209,13 +129,17 @@ class _Utterance:
         self._heard_in = language
         self._hints = hints
         self._line: Line | None = None
+        self._in_order = asyncio.Lock()  # what is sent over the line, also when another one takes its place
         self._reading: asyncio.Task[None] | None = None
         self._insisting: asyncio.Task[None] | None = None
         self._finishing = False  # the line takes no more sound
+        self._waited = False  # the line did, for this utterance, and has said nothing of it
+        self._sent_again = False
         self._began_ms = 0  # of the line's sound, where the utterance begins
         self._shift_ms = 0  # from the line's time to the utterance's
         self._heard_ms = 0  # of the utterance
         self._asked_ms = 0  # its last Pause
+        self._unsettled = bytearray()  # the end of its sound, int16
         self._settled = ""
         self._settled_words: list[Word] = []
         self._open: Piece | None = None
@@ -231,8 +155,7 @@ class _Utterance:
         try:
             async for piece in audio:
                 if isinstance(piece, AudioChunk):
-                    await (await self._connected()).send(piece.samples.tobytes())
-                    self._heard_ms += 1000 * len(piece.samples) // MIC_RATE
+                    await self._hear(piece.samples.tobytes())
                 else:
                     await self._ask()
             if self._heard_ms > self._asked_ms:
@@ -247,17 +170,31 @@ class _Utterance:
 
     # ------------------------------------------------------------------ the line
 
-    async def _connected(self) -> Line:
+    async def _hear(self, sound: bytes) -> None:
+        await self._connect()
+        async with self._over_the_line() as line:
+            self._unsettled += sound
+            self._heard_ms += len(sound) // BYTES_PER_MS
+            await line.send(sound)
+
+    async def _connect(self) -> None:
         if self._finishing:
             assert self._reading is not None
             await asyncio.wait({self._reading}, timeout=self._ears.vendor.timeout_s)
             await self._let_go(give_back=False)
         if self._line is None:
             line = await self._ears.lines.take(self._language, self._hints)
-            self._line, self._finishing, self._began_ms = line, False, line.sent_ms
-            self._shift_ms = self._heard_ms - line.sent_ms
-            self._reading = asyncio.create_task(self._read(line), name="utterance-read")
-        return self._line
+            self._line, self._finishing, self._waited = line, False, line.sent_ms > 0
+            self._began_ms, self._shift_ms = line.sent_ms, self._heard_ms - line.sent_ms
+            self._reading = asyncio.create_task(self._read(), name="utterance-read")
+
+    @asynccontextmanager
+    async def _over_the_line(self) -> AsyncIterator[Line]:
+        """One at a time. That the line broke is told to whoever reads it, too, who sees to that."""
+        async with self._in_order:
+            assert self._line is not None, "it was opened for the sound"
+            with suppress(ProviderError):
+                yield self._line
 
     async def _let_go(self, *, give_back: bool) -> None:
         for task in (self._reading, self._insisting):
@@ -267,24 +204,59 @@ class _Utterance:
         self._reading = self._insisting = None
         if self._line is None:
             return
-        if (charged_s := self._line.charged_s()) > 0:
-            tell(replace(self._ears.charges, amount=charged_s))
+        self._tell_charge(self._line)
         if give_back:
             await self._ears.lines.give_back(self._line, self._language, self._hints)
         else:
             await self._line.close()
         self._line = None
 
-    async def _read(self, line: Line) -> None:
+    def _tell_charge(self, line: Line) -> None:
+        if (charged_s := line.charged_s()) > 0:
+            tell(replace(self._ears.charges, amount=charged_s))
+
+    async def _read(self) -> None:
         try:
-            while (piece := await line.read()) is not None:
-                if piece.until_ms > self._began_ms:  # else it is of the utterance before
-                    self._take(piece)
-            if self._open is not None:
-                self._settle(self._open)
-            self._answer(line.sent_ms)
+            while True:
+                assert self._line is not None
+                try:
+                    await self._read_all(self._line)
+                    return
+                except ProviderError as error:
+                    broke = error.code == "unreachable" or (self._waited and is_lost(error))
+                    if self._sent_again or not broke:
+                        raise
+                await self._send_again(self._line)
         except Exception as error:
             self.out.put_nowait(error)
+
+    async def _read_all(self, line: Line) -> None:
+        while (piece := await line.read()) is not None:
+            if piece.until_ms > self._began_ms:  # else it is of the utterance before
+                self._waited = False
+                self._take(piece)
+        if self._open is not None:
+            self._settle(self._open)
+        self._answer(line.sent_ms)
+
+    async def _send_again(self, lost: Line) -> None:
+        """What is not settled, over a new line."""
+        self._sent_again = True
+        async with self._in_order:
+            self._tell_charge(lost)
+            await lost.close()
+            sound = bytes(self._unsettled)
+            from_ms = self._heard_ms - len(sound) // BYTES_PER_MS
+            self._owed = [max(0, place + self._shift_ms - from_ms) for place in self._owed]
+            self._began_ms, self._shift_ms, self._open = 0, from_ms, None
+            self._line = line = await self._ears.connect(self._language, self._hints)
+            asked_at = self._owed[-1] * BYTES_PER_MS if self._owed else 0
+            await _send_all(line, sound[:asked_at])
+            if self._owed and not self._finishing:
+                await line.ask()
+            await _send_all(line, sound[asked_at:])
+            if self._finishing:
+                await line.finish()
 
     async def _ask(self) -> None:
         """A Pause: all sound up to now is to be answered for."""
@@ -295,38 +267,35 @@ class _Utterance:
                 self._say("final")
             return
         self._asked_ms = self._heard_ms
-        line, reading = self._line, self._reading
-        assert line is not None, "it was opened for the sound"
-        assert reading is not None
-        if self._finishing and reading.done():
+        assert self._reading is not None
+        if self._finishing and self._reading.done():
             self._say("final")
             return
-        self._owed.append(line.sent_ms)
-        self._idle.clear()
-        if self._insisting is None or self._insisting.done():
-            self._insist()
-        if not self._finishing:
-            await line.ask()
+        async with self._over_the_line() as line:
+            self._owed.append(line.sent_ms)
+            self._idle.clear()
+            if self._insisting is None or self._insisting.done():
+                self._insist()
+            if not self._finishing:
+                await line.ask()
 
     def _insist(self) -> None:
         """On an answer to the oldest Pause."""
-        assert self._line is not None
-        self._insisting = asyncio.create_task(self._wait(self._line), name="utterance-insist")
+        self._insisting = asyncio.create_task(self._wait(), name="utterance-insist")
 
-    async def _wait(self, line: Line) -> None:
+    async def _wait(self) -> None:
         try:
             async with asyncio.timeout(self._ears.vendor.timeout_s):
                 await asyncio.sleep(INSIST_S)
                 if self._open is not None and self._open.text:
                     await asyncio.sleep(INSIST_ON_WORDS_S - INSIST_S)
                 if not self._finishing:
-                    self._finishing = True
-                    await line.finish()
+                    async with self._over_the_line() as line:
+                        self._finishing = True
+                        await line.finish()
                 await self._idle.wait()
         except TimeoutError:
             self.out.put_nowait(self._ears.vendor.silent())
-        except Exception as error:
-            self.out.put_nowait(error)
 
     # ------------------------------------------------------------------ what is made of what it says
 
@@ -343,6 +312,8 @@ class _Utterance:
 
     def _settle(self, piece: Piece) -> None:
         self._settled, self._open = self._joined(piece.text), None
+        unsettled_ms = max(0, self._heard_ms - self._shift_ms - piece.until_ms)
+        del self._unsettled[: max(0, len(self._unsettled) - unsettled_ms * BYTES_PER_MS)]
         self._settled_words += self._timed(piece)
 
     def _answer(self, until_ms: int) -> bool:
@@ -387,3 +358,8 @@ class _Utterance:
         text = text.strip()
         space = "" if self._heard_in in UNSPACED or not self._settled or not text else " "
         return self._settled + space + text
+
+
+async def _send_all(line: Line, sound: bytes) -> None:
+    for at in range(0, len(sound), AT_ONCE):
+        await line.send(sound[at : at + AT_ONCE])

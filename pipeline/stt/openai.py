@@ -8,11 +8,12 @@ Source: https://platform.openai.com/docs/api-reference/audio/createTranscription
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import wave
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, get_args
 
 import numpy as np
@@ -29,6 +30,7 @@ from pipeline.stt.hallucinations import is_made_up, without_circles
 NAME = openai_account.NAME
 HINT_CHARACTERS = 400  # whisper reads the last 224 tokens of a prompt: these and
 BEFORE_CHARACTERS = 200  # what was said before
+ENDED_WITHIN_S = 0.05  # an answer, after all of it was said
 OPENING = " ¿¡([{“«"  # what belongs to the word behind it
 
 
@@ -113,6 +115,10 @@ class _Transcriptions:
                     said(text.strip())
                 elif event.type == "transcript.text.done":
                     whole = event.text.strip()
+                    with suppress(TimeoutError):  # else the connection is not kept for the next request
+                        async with asyncio.timeout(ENDED_WITHIN_S):
+                            async for _ in stream:
+                                pass
                     return Heard("" if is_made_up(whole, self._language) else whole)
         raise self._account.bad_response("a transcript that stops in the middle")
 

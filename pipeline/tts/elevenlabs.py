@@ -35,7 +35,7 @@ from pipeline.providers import Speech, Voice, VoicePhoneme, VoiceStyle, VoiceWor
 from pipeline.settings import Language, Settings
 from pipeline.tts.letters import Timed, phonemes
 from pipeline.tts.onset import Onset
-from pipeline.vendor_socket import Vendor
+from pipeline.vendor_socket import Vendor, is_lost
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -147,36 +147,43 @@ class ElevenLabs:
         self._open_ahead((self._voice(style), language))
 
     async def speak(self, text: str, *, language: str, style: VoiceStyle) -> AsyncIterator[Speech]:
-        from websockets.exceptions import ConnectionClosed
-
         if not self.knows(language):
             raise self._vendor.error("unsupported_language", f"{self.model} does not speak “{language}”")
         text = re.sub(r"[\0\s]", " ", text)
         if not text.strip():
             return
         key = (self._voice(style), language)
-        socket = await self._take(key)
-        refused = False
+        messages = self._messages(text, style)
+        charged = 0
+        socket = await self._waited(key)
+        waited = socket is not None
         try:
-            with suppress(ConnectionClosed):  # a refusal is read below
-                for message in self._messages(text, style):
-                    await socket.send(json.dumps(message))
-            phrase = _Phrase(text, language)
-            said = await self._receive(socket)
+            socket = socket or await self._connect(key)
+            charged = len(text)  # what is broken off costs what the whole would
+            try:
+                said = await self._asked(socket, messages)
+            except ProviderError as error:
+                if not waited or not is_lost(error):
+                    raise
+                self._chore(socket.close())
+                socket = await self._connect(key)
+                said = await self._asked(socket, messages)
             self._open_ahead(key)  # for the next phrase
+            phrase = _Phrase(text, language)
             while not said.get("isFinal"):
                 if (speech := phrase.push(said)) is not None:
                     yield speech
                 said = await self._receive(socket)
         except ProviderError:
-            refused = True
+            charged = 0
             raise
         except Exception as error:
             raise self._vendor.translated(error) from None
         finally:
-            if not refused:  # what is broken off costs what the whole would
-                tell(replace(self.charges, amount=len(text)))
-            self._chore(socket.close())  # the next phrase does not wait until the vendor agrees
+            if charged:
+                tell(replace(self.charges, amount=charged))
+            if socket is not None:
+                self._chore(socket.close())  # the next phrase does not wait until the vendor agrees
 
     def _messages(self, text: str, style: VoiceStyle) -> list[dict[str, Any]]:
         settings = {
@@ -185,6 +192,18 @@ class ElevenLabs:
             "speed": min(FASTEST, max(SLOWEST, round(style.rate, 3))),
         }
         return [{"text": " ", "voice_settings": settings}, {"text": text + " "}, {"text": ""}]
+
+    async def _asked(self, socket: ClientConnection, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """The first that is said of a phrase. Raises ProviderError."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            with suppress(ConnectionClosed):  # a refusal is read below
+                for message in messages:
+                    await socket.send(json.dumps(message))
+            return await self._receive(socket)
+        except Exception as error:
+            raise self._vendor.translated(error) from None
 
     async def _receive(self, socket: ClientConnection) -> dict[str, Any]:
         async with asyncio.timeout(self._own.timeout_s):
@@ -207,8 +226,8 @@ class ElevenLabs:
         persona = modes.load().personas.get(style.persona)  # who is asked to sound like "alloy"
         return persona.voices[NAME].voice_in(style.mode) if persona and style.mode else VOICE
 
-    async def _take(self, key: Key) -> ClientConnection:
-        """A connection for one phrase. Raises ProviderError."""
+    async def _waited(self, key: Key) -> ClientConnection | None:
+        """A connection that waits for a phrase, or comes about for one; None: there is none in order."""
         from websockets.protocol import State
 
         waiting = self._waiting.pop(key, None)
@@ -224,7 +243,7 @@ class ElevenLabs:
             else:
                 if socket.state is State.OPEN:
                     return socket
-        return await self._connect(key)
+        return None
 
     def _open_ahead(self, key: Key) -> None:
         """A connection for the next phrase in that voice, unless one waits."""

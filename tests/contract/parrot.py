@@ -74,11 +74,7 @@ class Parrot:
 
     async def answers(self, question: str) -> AsyncIterator[str]:
         """Word by word. Raises ProviderError."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                reader, writer = await asyncio.open_connection(self._host, self._port)
-        except (TimeoutError, OSError) as error:
-            raise self.error("unreachable", "is not there") from error
+        reader, writer = await self.connected()
         try:
             writer.write(json.dumps({"key": self._key, "question": question}).encode() + b"\n")
             head = await self._line(reader)
@@ -93,7 +89,17 @@ class Parrot:
         except (ValueError, KeyError, TypeError) as error:
             raise self.error("bad_response", "said something that is no word") from error
         finally:
-            writer.close()
+            self.disconnect(writer)
+
+    async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.open_connection(self._host, self._port)
+        except (TimeoutError, OSError) as error:
+            raise self.error("unreachable", "is not there") from error
+
+    def disconnect(self, writer: asyncio.StreamWriter) -> None:
+        writer.close()
 
     def refused(self, head: dict[str, Any]) -> ProviderError:
         code = CODES.get(head["status"], "bad_response")

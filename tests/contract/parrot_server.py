@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,24 +51,30 @@ class ParrotServer:
         return self.seen[number]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened_s = time.monotonic()
         line = await reader.readline()
-        if not line:
-            writer.close()
-            return
-        seen = Seen(json.loads(line)["question"])
-        async with self._arrived:
-            self.seen.append(seen)
-            self._arrived.notify_all()
-        answering = asyncio.create_task(self._answer(seen, writer), name="answer")
-        gone = asyncio.create_task(reader.read(), name="gone")
-        await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            seen.outcome = "closed_by_client"
-        answering.cancel()
-        gone.cancel()
-        await asyncio.gather(answering, gone, return_exceptions=True)
+        while line:
+            seen = Seen(json.loads(line)["question"])
+            async with self._arrived:
+                self.seen.append(seen)
+                self._arrived.notify_all()
+            if opened_s < self.work.drops_opened_before_s:
+                seen.outcome = "cut"
+                seen.ended.set()
+                break
+            answering = asyncio.create_task(self._answer(seen, writer), name="answer")
+            next_line = asyncio.create_task(reader.readline(), name="next line")
+            await asyncio.wait({answering, next_line}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                seen.outcome = "closed_by_client"
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            seen.ended.set()
+            try:
+                line = await next_line
+            except ConnectionError:
+                break
         writer.close()
-        seen.ended.set()
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         how = self.work

@@ -16,7 +16,8 @@ from pipeline.vendor_socket import websocket_address
 from tests import virtual
 from tests.providers.ears import Piece, heard, listened
 from tests.providers.live_ears import Server, ears_at
-from tests.providers.spoken import answered
+from tests.providers.spoken import answered, timeline, words_in
+from tests.providers.spoken import sound as spoken_sound
 from tests.sounds import chunks, noise, silence
 from tests.vendors.assemblyai_server import AssemblyAIServer
 from tests.vendors.deepgram_server import DeepgramServer
@@ -106,6 +107,52 @@ async def test_a_line_that_broke_while_it_waited_is_not_taken(line: Line) -> Non
     await line.vendor.drop(line.vendor.connections[-1])
     assert spelled((await heard(line.ears, [*sound(1.5), Pause()]))[-1]) == SAID
     assert line.used == 2
+
+
+@pytest.mark.parametrize("broken_at_ms", [100, 700, 1600])
+async def test_a_line_that_breaks_while_one_speaks_costs_no_word(line: Line, broken_at_ms: int) -> None:
+    """What was not settled of the sound is sent again; the vendor says what it hears in that."""
+    words = timeline([200] * 8, [40] * 8)
+    line.vendor.heard = lambda pcm: words_in(words, np.frombuffer(pcm, np.int16))
+    held_back_ms = 50  # AssemblyAI's least
+
+    def arrived() -> bool:
+        return any(len(seen.sound) >= 32 * (broken_at_ms - held_back_ms) for seen in line.vendor.seen)
+
+    async def speaking() -> AsyncIterator[Piece]:
+        for number, chunk in enumerate(chunks(spoken_sound(words))):
+            if 20 * number == broken_at_ms:
+                await line.vendor.until(arrived)
+                await line.vendor.drop(line.vendor.connections[0])
+            yield chunk
+        yield Pause()
+
+    final = (await listened(line.ears, speaking()))[-1]
+    assert spelled(final).split() == [word.text for word in words]
+    assert [(word.start_ms, word.end_ms) for word in final.words] == [
+        (word.start, word.end) for word in words
+    ]
+    assert line.used == 2
+
+
+async def test_a_line_that_breaks_while_it_owes_an_answer_costs_nothing(line: Line) -> None:
+    line.vendor.work.hang_after = 0
+
+    async def silent() -> AsyncIterator[Piece]:
+        for piece in [*sound(1.5), Pause()]:
+            yield piece
+        await line.vendor.until(lambda: bool(line.vendor.connections[0].controls))
+        line.vendor.work.hang_after = None
+        await line.vendor.drop(line.vendor.connections[0])
+        await answered_for.wait()
+
+    answered_for = asyncio.Event()
+    finals = []
+    async for each in line.ears.transcribe(silent(), language="en"):
+        if each.kind == "final":
+            finals.append(spelled(each))
+            answered_for.set()
+    assert finals == [SAID]
 
 
 async def test_what_is_said_while_the_line_comes_about_is_heard(line: Line) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +57,7 @@ class Seen:
     voice_settings: dict[str, Any] = field(default_factory=dict)
     text: str = ""
     connection: int = 0  # over which of all that were opened
+    opened_s: float = 0.0  # when that was, `time.monotonic`
     pieces: int = 0  # of the answer sent so far
     outcome: Outcome = "open"
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -150,7 +152,7 @@ class ElevenLabsServer:
         socket = web.WebSocketResponse(autoping=True)
         await socket.prepare(request)
         self.opened += 1
-        seen.connection = self.opened
+        seen.connection, seen.opened_s = self.opened, time.monotonic()
         try:
             if in_band != 200:
                 raise _Refused(*ERRORS[in_band])
@@ -206,6 +208,10 @@ class ElevenLabsServer:
                 raise _Refused("invalid_message", "A text ends with a space.")
             seen.text += said["text"]
         await self._note(seen)
+        if seen.opened_s < self.work.drops_opened_before_s:
+            seen.outcome = "cut"
+            line.abort()
+            return
         await self._answer(socket, seen, rate)
 
     async def _answer(self, socket: web.WebSocketResponse, seen: Seen, rate: int) -> None:

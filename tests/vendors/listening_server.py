@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,6 +58,7 @@ class Connection:
     )  # of the stretch, with times since the connection's first sample
     told: int = 0  # of them: settled already
     order: int = 0  # how many turns are over, where a vendor counts them
+    opened_s: float = field(default_factory=time.monotonic)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     outbox: asyncio.Queue[tuple[str, Seen | None, bool]] = field(default_factory=asyncio.Queue)
 
@@ -234,6 +236,12 @@ class ListeningServer(ABC):
         if connection.stretch is None:
             connection.stretch = Seen(connection.headers, connection.query)
             self.seen.append(connection.stretch)
+            if connection.opened_s < self.work.drops_opened_before_s:
+                connection.stretch.end("cut")
+                await self._news()
+                assert connection.request.transport is not None
+                connection.request.transport.abort()
+                raise _Gone
         connection.stretch.sound += sound
         await self._news()
         words = [

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -76,6 +77,7 @@ class OpenAIServer:
         self.sound_type = "audio/pcm"  # Content-Type
         self.block_bytes = 4801  # of it sent at once; odd, as blocks of a network are
         self.seen: list[Seen] = []
+        self._opened_s: dict[int, float] = {}  # a connection's port -> when its first request came
         self.base_url = ""
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -216,6 +218,7 @@ class OpenAIServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert request.transport is not None
         seen = Seen(route, headers, body, sound, request.transport.get_extra_info("peername")[1])
+        self._opened_s.setdefault(seen.port, time.monotonic())
         async with self._arrived:
             self.seen.append(seen)
             self._arrived.notify_all()
@@ -232,6 +235,11 @@ class OpenAIServer:
     ) -> web.StreamResponse:
         """Sends the pieces and the tail as `how` says, and notes what became of it."""
         try:
+            if self._opened_s[seen.port] < how.drops_opened_before_s:
+                seen.outcome = "cut"
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
             if how.status != 200:
                 await asyncio.sleep(how.first_ms / 1000)
                 seen.outcome = "failed"

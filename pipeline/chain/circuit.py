@@ -8,6 +8,7 @@ one real request tries it, and closes or opens it again. (Nygard, Release It!, "
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from statistics import median
 
@@ -15,8 +16,9 @@ from pipeline.errors import ProviderError
 from pipeline.settings import ChainSettings
 
 REFUSED = ("auth", "forbidden")  # codes of what no other request will change
-REMEMBERED = 8  # first results that show what is usual
-USUAL = 2.0  # times the usual is late
+REMEMBERED = 20  # first results that show what is usual
+HARDLY_EVER = 0.95  # share of them that were there sooner
+JITTER = 1.25  # times that is late
 AT_HAND_S = 0.03  # what is there sooner was not asked for, as a phrase that a voice keeps on disk
 
 
@@ -88,7 +90,8 @@ class Pace:
             self._took_s.append(seconds)
 
     def late_after_s(self, least_s: float, untried_s: float) -> float:
-        """A slow model on a small machine is no hung one: what is usual for it is not late.
+        """A slow model on a small machine is no hung one: late is what it hardly ever takes. But who is used
+        to its pace never waits more than `least_s` beyond that, however uneven it was.
 
         Args:
             least_s: less is never late.
@@ -96,4 +99,6 @@ class Pace:
         """
         if not self._took_s:
             return max(least_s, untried_s)
-        return max(least_s, USUAL * median(self._took_s))
+        took_s = sorted(self._took_s)
+        hardly_ever_s = took_s[math.ceil(HARDLY_EVER * len(took_s)) - 1]
+        return min(max(least_s, JITTER * hardly_ever_s), median(took_s) + least_s)

@@ -105,6 +105,7 @@ class Relay(Generic[Result]):
                     attempt.pieces.append(news)
                     while attempt is self.at_work and attempt.pieces and (attempt.gave or self.early):
                         yield attempt.pieces.popleft()
+                        self._asked_s = self._clock()
         finally:
             await self._close()
 
@@ -139,7 +140,6 @@ class Relay(Generic[Result]):
     # ------------------------------------------------------------ the race
 
     async def _told(self) -> News[Result]:
-        self._asked_s = self._clock()
         while True:
             try:
                 async with asyncio.timeout_at(self._due_s()):

@@ -89,6 +89,11 @@ class Pace:
         if seconds >= AT_HAND_S:
             self._took_s.append(seconds)
 
+    @property
+    def usual_s(self) -> float:
+        """0: nothing is known."""
+        return median(self._took_s) if self._took_s else 0.0
+
     def late_after_s(self, least_s: float, untried_s: float) -> float:
         """A slow model on a small machine is no hung one: late is what it hardly ever takes. But who is used
         to its pace never waits more than `least_s` beyond that, however uneven it was.
@@ -101,4 +106,4 @@ class Pace:
             return max(least_s, untried_s)
         took_s = sorted(self._took_s)
         hardly_ever_s = took_s[math.ceil(HARDLY_EVER * len(took_s)) - 1]
-        return min(max(least_s, JITTER * hardly_ever_s), median(took_s) + least_s)
+        return min(max(least_s, JITTER * hardly_ever_s), self.usual_s + least_s)

@@ -2,12 +2,17 @@
 
 Each stream is read by a task of its own, so that two can run side by side and the one that is not wanted any
 more is closed, down to its HTTP stream, without anybody waiting for that.
+
+    asked ────── usual ──────────────── late ──▶
+      first: silent                       │
+                 next, ahead: its pieces ─┴─▶ handed on only now, or when the first has failed
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -40,6 +45,8 @@ class Attempt(Generic[Result]):
         self.link = link
         self.pieces: deque[Result] = deque()  # that came and were not handed on
         self.begun_s = begun_s
+        self.ahead = False  # it works already, and it is not its turn yet
+        self.came: deque[Result | Sign | ProviderError] = deque()  # until then
         self.gave = False  # a result
         self.tries = link.circuit.begin()
         self.task: asyncio.Task[None] | None = None
@@ -125,6 +132,10 @@ class Relay(Generic[Result]):
         """Without a result, it is so late that the one behind it joins in. What has begun goes on soon."""
         return self._links.least_late_s if late.gave else self._links.late_after_s(late.link)
 
+    def ahead_s(self, late_s: float) -> float:
+        """From when on the next one works ahead of its turn, which comes at `late_s`; inf: it does not."""
+        return math.inf
+
     def decides(self, piece: Result) -> bool:
         """Whether it is a result, which wins a race. Other pieces wait for one."""
         return True
@@ -141,25 +152,44 @@ class Relay(Generic[Result]):
 
     async def _told(self) -> News[Result]:
         while True:
+            late_s = self._late_s()
+            for attempt in self._running:
+                if attempt.ahead and (attempt is self._running[0] or self._clock() >= late_s):
+                    attempt.ahead = False
+                if attempt.came and not attempt.ahead:
+                    return attempt, attempt.came.popleft()
+            working_ahead = bool(self._running) and self._running[-1].ahead
+            begin_s = late_s if working_ahead or not self._waiting else min(late_s, self.ahead_s(late_s))
             try:
-                async with asyncio.timeout_at(self._due_s()):
-                    return await self._news.get()
+                async with asyncio.timeout_at(None if begin_s == math.inf else begin_s):
+                    news = await self._news.get()
             except TimeoutError:
-                self._next()
+                if not working_ahead:
+                    self._next(ahead=self._clock() < late_s)
+                continue
+            told, piece = news
+            if told is None or not told.ahead:
+                return news
+            assert piece is not Sign.AGAIN
+            told.came.append(piece)
 
-    def _due_s(self) -> float | None:
-        """When the next link is to join in."""
+    def _late_s(self) -> float:
+        """When the turn of the next one comes; inf: it does not, as things are."""
         since_s = self.owed_since_s(self._asked_s)
-        if since_s is None or not self._waiting:
-            return None
-        newest = self._running[-1]
-        return max(since_s, newest.begun_s) + self.late_after_s(newest, self._waiting[0])
+        turn = [attempt for attempt in self._running if not attempt.ahead]
+        following = (
+            self._running[-1].link if len(turn) < len(self._running) else next(iter(self._waiting), None)
+        )
+        if since_s is None or not turn or following is None:
+            return math.inf
+        return max(since_s, turn[-1].begun_s) + self.late_after_s(turn[-1], following)
 
-    def _next(self) -> None:
+    def _next(self, *, ahead: bool = False) -> None:
         """Starts the next link, if there is one."""
         if not self._waiting:
             return
         attempt = Attempt[Result](self._waiting.popleft(), self._clock())
+        attempt.ahead = ahead
         name = f"{self._links.stage} {attempt.link.name}"
         attempt.task = asyncio.create_task(self._read(attempt), name=name)
         self._running.append(attempt)
@@ -185,7 +215,7 @@ class Relay(Generic[Result]):
         """It has a result: it does the work, alone."""
         now_s = self._clock()
         since_s = self.owed_since_s(self._asked_s) or 0.0
-        for loser in [one for one in self._running if one is not winner]:
+        for loser in [one for one in reversed(self._running) if one is not winner]:
             if loser.begun_s < winner.begun_s:
                 waited_s = now_s - max(loser.begun_s, since_s)
                 loser.link.pace.took(waited_s)
@@ -193,6 +223,7 @@ class Relay(Generic[Result]):
                 self._give_up(loser, ProviderError(self._links.stage, loser.link.name, message, "slow"))
             else:
                 self._give_up(loser, None)
+                self._waiting.appendleft(loser.link)  # the winner may still fail
         self.at_work = winner
         if not winner.gave:
             winner.gave = True

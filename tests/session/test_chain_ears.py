@@ -10,7 +10,9 @@ import pytest
 
 from pipeline import events as ev
 from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.notices import Spent
 from pipeline.providers import Pause, Transcript
+from pipeline.settings import ChainSettings
 from tests import virtual
 from tests.session.call import Ears
 from tests.session.chains import (
@@ -101,11 +103,12 @@ def test_each_pause_is_answered_once_whoever_answers_it() -> None:
 
     async def finals() -> list[tuple[str, str]]:
         first = WildEars([Way("one", ends="error", after=1)], full_pass=True)
-        chain = ears(first, Ears([["one two"]]))
+        chain = ears(first, Ears([["two"]]))
         heard = [one async for one in chain.transcribe(sound(), language="en")]
         return [(one.kind, one.text) for one in heard if one.kind != "partial"]
 
-    # The second has no better pass of its own: what it says at once stands for it.
+    # The second hears what came after the first pause only, behind the words that answered that; it has no
+    # better pass of its own: what it says at once stands for it.
     assert virtual.run(finals()) == [
         ("final", "one"), ("full", "one"), ("final", "one two"), ("full", "one two")
     ]  # fmt: skip
@@ -134,3 +137,76 @@ def test_a_caption_does_not_shrink_while_the_next_ears_catch_up() -> None:
     shown = [seen.event.transcript.text for seen in call.of(ev.Partial) if seen.event.transcript.sure == 0]
     # A recogniser may take back what it has said itself.
     assert shown == ["what", "what is ah", "what is", "what is", "what is a", "what is a cache"]
+
+
+# ---------------------------------------------------------------- ahead of its turn
+
+
+class Vendor(WildEars):
+    charges = Spent("stt", "vendor", "", "seconds", 0.0)
+
+
+class Embedded(Ears):
+    """Needs a fifth of a sound's length to hear it."""
+
+    heard = 0  # pieces of sound
+
+    async def transcribe(self, audio: Any, **how: Any) -> Any:
+        async for transcript in super().transcribe(self._decoded(audio), **how):
+            yield transcript
+
+    async def _decoded(self, audio: Any) -> Any:
+        async for piece in audio:
+            if isinstance(piece, AudioChunk):
+                self.heard += 1
+                await asyncio.sleep(len(piece.samples) / MIC_RATE / 5)
+            yield piece
+
+
+def answer(first: Any, embedded: Any, spoken_s: float) -> tuple[str, float]:
+    """What is heard of so much speech, and how many ms after it; both have been asked before."""
+
+    async def speaking(seconds: float, paused: list[float]) -> Any:
+        for number in range(round(50 * seconds)):
+            yield AudioChunk(silence(20), MIC_RATE, 320 * number)
+            await asyncio.sleep(0.02)
+        paused.append(asyncio.get_running_loop().time())
+        yield Pause()
+
+    async def heard() -> tuple[str, float]:
+        chain = ears(first, embedded, settings=ChainSettings())
+        for seconds in (0.1, 0.1, spoken_s):
+            paused: list[float] = []
+            stream = chain.transcribe(speaking(seconds, paused), language="en")
+            finals = [
+                (one.text, asyncio.get_running_loop().time()) async for one in stream if one.kind == "final"
+            ]
+        ((text, at_s),) = finals
+        return text, 1000 * (at_s - paused[0])
+
+    return virtual.run(heard())
+
+
+@pytest.mark.parametrize(("spoken_s", "waits_ms"), [(1.0, 600), (3.0, 850), (12.0, 600)])
+def test_the_embedded_ears_are_about_ready_when_their_turn_comes(spoken_s: float, waits_ms: int) -> None:
+    """After a second of speech they work 350 ms ahead; a long one they have heard along."""
+    vendor, embedded = Vendor([*[Way(delay_ms=200)] * 2, Way(ends="hang")]), Embedded([["me"]])
+    assert answer(vendor, embedded, spoken_s) == ("me", pytest.approx(waits_ms, abs=5))
+
+
+def test_nobody_listens_to_the_embedded_ears_before_their_turn() -> None:
+    vendor, embedded = Vendor([Way(delay_ms=200)] * 2 + [Way("you", delay_ms=590)]), Embedded([["me"]])
+    assert answer(vendor, embedded, 1.0) == ("you", pytest.approx(590))
+    assert embedded.heard == 50, "they had heard it all"
+
+
+def test_the_embedded_ears_rest_while_the_vendor_answers_as_usual() -> None:
+    vendor, embedded = Vendor([Way("you", delay_ms=200)]), Embedded([["me"]])
+    assert answer(vendor, embedded, 3.0) == ("you", pytest.approx(200))
+    assert not embedded.heard
+
+
+def test_ears_on_this_machine_do_not_stand_in_the_way_of_each_other() -> None:
+    local, embedded = WildEars([Way("you", delay_ms=590)]), Embedded([["me"]])
+    assert answer(local, embedded, 12.0) == ("you", pytest.approx(590))
+    assert not embedded.heard

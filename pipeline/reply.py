@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ CHARACTERS_PER_S = 14.5  # how fast voices speak that do not mark their words, u
 VOICE_WITHIN_S = 20.0  # a piece of sound; a plug-in's own time-out comes first and says more
 BROKEN_OFF = "Interrupted: it may have been done, or not."  # what a tool said that was not waited for
 PHRASES = 64  # phrases that may wait for the voice; more than a reply of 300 tokens has
+AGAIN_WORDS = 3  # a phrase of fewer may be said twice: "I see."
+AGAIN = 2  # of a reply's phrases were said before: the model turns in a circle
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +133,8 @@ class Reply:
         self._cutter = Sentences(language)
         self._phrases: asyncio.Queue[str | None] = asyncio.Queue(PHRASES)
         self._phrase_count = 0
+        self._phrases_said: set[str] = set()  # of words of the mind's
+        self._said_again = 0
 
     @property
     def steps(self) -> tuple[Message, ...]:
@@ -172,11 +177,30 @@ class Reply:
                     piece = await self._after(piece, stream)
             self.thought = True
             self._close_call()
+            if self._wording and not (self._has_words or self.calls or self.acted):
+                raise ProviderError("llm", "mind", "the model had nothing to say", "bad_response")
         except Exception as error:
             self._failed(error, "llm", "the model")
-            if self._wording and not self.tokens and not self.calls:
+            if self._wording and not self._has_words and not self.calls:
                 await self._say(self._wording.apology)
-        await self._finish_phrase()
+        if not self._breaks_off:
+            await self._finish_phrase()
+
+    @property
+    def _has_words(self) -> bool:
+        """The mind has said something that can be heard or read."""
+        text = "".join(self._written)
+        return bool(text.strip()) if self._text_only else any(map(str.isalnum, text))
+
+    @property
+    def _breaks_off(self) -> bool:
+        """What is left is half a sentence behind whole ones: nobody is to hear that."""
+        cut = self.cut_short is not None and self.cut_short.reason == "max_output_tokens"
+        return self._circles or (cut and bool(self._phrases_said))
+
+    @property
+    def _circles(self) -> bool:
+        return self._said_again >= AGAIN
 
     async def _after(self, piece: Thought, stream: MindStream) -> Thought | None:
         if isinstance(piece, Working):
@@ -236,7 +260,7 @@ class Reply:
                 await self._word(piece.text)
             case str():
                 await self._word(piece)
-        return False
+        return self._circles
 
     async def _word(self, text: str) -> None:
         self._stamp("first_token")
@@ -245,7 +269,18 @@ class Reply:
             self._spell(text)
             return
         for phrase in self._cutter.push(text):
-            await self._say(phrase)
+            if not self._again(phrase):
+                await self._say(phrase)
+
+    def _again(self, phrase: str) -> bool:
+        """Whether it was said before in this reply, word for word, as small models do over and over."""
+        words = re.findall(r"\w+", phrase.casefold())
+        said = " ".join(words)
+        if len(words) < AGAIN_WORDS or said not in self._phrases_said:
+            self._phrases_said.add(said)
+            return False
+        self._said_again += 1
+        return True
 
     async def _call(self, piece: ToolCall) -> None:
         self._written += (piece.name, piece.arguments)

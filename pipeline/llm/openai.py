@@ -15,6 +15,7 @@ from pipeline import openai_account
 from pipeline.items import new_id
 from pipeline.llm.chat_messages import chat_messages, taking_turns, without_system
 from pipeline.llm.context import Context
+from pipeline.llm.script import Script
 from pipeline.llm.thoughts import Thoughts
 from pipeline.notices import Unit
 from pipeline.providers import CutShort, Message, Piece, ReplyOptions, Token, ToolCall, Usage
@@ -105,6 +106,8 @@ class OpenAIMind:
         usage: Usage | None = None
         written: list[str] = []
         thoughts = Thoughts()
+        script = Script(options.persona_name)
+        spoken = script.said if options.task == "talk" else str
 
         def costs() -> Mapping[Unit, float]:
             return _costs(usage or Usage(estimate_all(messages), estimate("".join(written))))
@@ -116,8 +119,10 @@ class OpenAIMind:
                     for choice in chunk.choices or ():
                         if choice.delta and choice.delta.content:
                             written.append(choice.delta.content)
-                            if said := thoughts.said(choice.delta.content):
+                            if said := spoken(thoughts.said(choice.delta.content)):
                                 yield Token(said)
+                            if script.over:
+                                return
                         for part in (choice.delta and choice.delta.tool_calls) or ():
                             call = _call(part, calls)
                             written.append(call.arguments)
@@ -126,7 +131,7 @@ class OpenAIMind:
                     if chunk.usage:
                         usage = _usage(chunk.usage)
                         yield usage
-        if rest := thoughts.rest():
+        if rest := spoken(thoughts.rest()) + script.rest():
             yield Token(rest)
         if finished is None:
             raise self._account.bad_response("a reply that ends in the middle")

@@ -26,6 +26,7 @@ BUILT_IN: Mapping[Stage, tuple[str, ...]] = {  # in the order in which "auto" pr
     "llm": ("openai", "local", "scripted"),
     "tts": ("elevenlabs", "openai", "piper", "espeak"),
 }
+UNHURRIED_MS = 3000  # for servers to answer when nobody waits for them
 WORK: Mapping[Stage, str] = {"stt": "transcribe", "llm": "reply", "tts": "speak"}  # what a provider does
 
 
@@ -62,14 +63,37 @@ class Chosen:
         return f"{line}. Better: {self.better}" if self.better else line
 
 
-async def discovered(settings: Settings) -> Settings:
+async def discovered(settings: Settings, own_port: int = 0) -> Settings:
     """With the servers that run on this machine, where the choice may fall on one, in `llm.local.within_ms`.
 
-    Nothing else looks for them: what is created depends on the settings alone."""
-    wanted = settings.llm.provider
-    if wanted != AUTO and local.NAME not in ([wanted] if isinstance(wanted, str) else wanted):
+    Nothing else looks for them: what is created depends on the settings alone.
+
+    Args:
+        own_port: where this process itself serves, and nobody is to be looked for.
+    """
+    llm = settings.llm
+    if llm.provider != AUTO and local.NAME not in (
+        [llm.provider] if isinstance(llm.provider, str) else llm.provider
+    ):
         return settings
-    return settings.model_copy(update={"local_servers": await discover(settings.llm.local)})
+    ports = tuple(port for port in llm.local.ports if port != own_port)
+    llm = llm.model_copy(update={"local": llm.local.model_copy(update={"ports": ports})})
+    return settings.model_copy(update={"llm": llm, "local_servers": await discover(llm.local)})
+
+
+async def come_since(chosen: Chosen, settings: Settings) -> Chosen | None:
+    """What the mind's stage would be now that servers may have come to this machine, or gone; None: the same.
+
+    One that is at work is not left for another: nothing is looked for while it answers."""
+    taken = next((link for link in chosen.each if link.name == local.NAME), None)
+    troubles = getattr(chosen.provider, "trouble", {})
+    if settings.llm.provider != AUTO or (taken and local.NAME not in troubles):
+        return None
+    found = await discover(settings.llm.local.model_copy(update={"within_ms": UNHURRIED_MS}))
+    settings = settings.model_copy(update={"local_servers": found})
+    if local.missing(settings) or (taken and taken.provider.is_among(found)):
+        return None
+    return choose("llm", settings)
 
 
 def plugin(stage: Stage, name: str) -> Any:

@@ -141,6 +141,7 @@ class LocalLlmSettings(Section):
     # where Ollama, LM Studio, vLLM and llama.cpp usually are; (): nothing is looked for
     ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = (11434, 1234, 8000, 8080)
     within_ms: int = Field(300, ge=10, le=10_000)  # for all of them to answer
+    look_again_s: float = Field(10.0, ge=0, le=3600)  # while none is there; 0: only at the start
     model: str = ""  # "": llm.openai.model where it is there, else the first that can talk
     timeout_s: float = Field(30.0, gt=0)
 
@@ -247,6 +248,7 @@ class LocalServer(Section):
     kind: str  # for a person, e.g. "Ollama"
     port: int  # of 127.0.0.1
     models: tuple[str, ...]  # that can talk, in its own order
+    contexts: dict[str, int] = Field(default_factory=dict)  # tokens that they read at once, where it says so
 
     @property
     def address(self) -> str:
@@ -269,7 +271,7 @@ class Settings(Section):
     tools: ToolSettings = ToolSettings()
     plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)  # of others' plug-ins, by name
     secrets: Secrets = Secrets()
-    local_servers: tuple[LocalServer, ...] = ()  # what was found when the process began; in no file
+    local_servers: tuple[LocalServer, ...] = ()  # what was found when it was last looked for; in no file
 
 
 class TurnDetection(Section):

@@ -19,7 +19,7 @@ from pipeline.audio import MIC_CHUNK, MIC_RATE, AudioChunk, Resampler
 from pipeline.choice import Chosen, candidates, choose
 from pipeline.errors import ProviderError, Stage
 from pipeline.languages import fold
-from pipeline.llm.local_servers import discover
+from pipeline.llm.local_servers import discover, shown
 from pipeline.providers import Message, Pause, ReplyOptions, Token
 from pipeline.settings import Settings
 from pipeline.silero import SileroModel
@@ -94,7 +94,8 @@ def _chosen(stage: Stage, settings: Settings) -> Chosen:
             elif one.name not in taken:
                 print(f"  there  {name}: taken if {stage}.provider names it")
         for server in settings.local_servers if stage == "llm" else ():
-            print(f"  found  {server.kind} at {server.address}: {', '.join(server.models) or 'no model'}")
+            models = ", ".join(map(shown, server.models)) or "no model"
+            print(f"  found  {server.kind} at {server.address}: {models}")
 
 
 def _tools(toolbox: Toolbox, chosen: Sequence[Chosen]) -> None:

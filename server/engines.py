@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from pipeline.choice import Chosen, choose
+from pipeline.choice import Chosen, choose, come_since
 from pipeline.errors import ProviderError, Stage
 from pipeline.session import Parts
 from pipeline.settings import Settings
@@ -43,6 +43,10 @@ class Engines:
         taken = chosen or [choose(stage, settings) for stage in STAGES]
         self.stages = {choice.stage: Engine(choice) for choice in taken}
         self.toolbox = Toolbox(settings.tools)
+        self._settings = settings
+        self._looks_again = not chosen and settings.llm.local.look_again_s > 0
+        self._looking: asyncio.Task[None] | None = None
+        self._left: list[Chosen] = []  # for a better one; calls that began with one of them go on with it
         self._silero: asyncio.Future[SileroModel] | None = None
         self._loading: asyncio.Task[None] | None = None
 
@@ -54,6 +58,8 @@ class Engines:
         """Begins to load everything; returns at once."""
         self._silero = asyncio.ensure_future(asyncio.to_thread(SileroModel))
         self._loading = asyncio.create_task(self._load(), name="engines")
+        if self._looks_again:
+            self._looking = asyncio.create_task(self._look_again(), name="look for minds")
 
     async def loaded(self) -> None:
         """Returns when every stage is ready or has failed."""
@@ -70,14 +76,35 @@ class Engines:
 
     async def close(self) -> None:
         """Ends loading, threads, processes and connections."""
-        for task in (self._loading, self._silero):
+        for task in (self._looking, self._loading, self._silero):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        closing = (engine.chosen.provider.close() for engine in self.stages.values())
+        chosen = [*(engine.chosen for engine in self.stages.values()), *self._left]
+        closing = (one.provider.close() for one in chosen)
         for outcome in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(outcome, Exception):
                 log.error("closing a provider failed: %r", outcome)
+
+    async def _look_again(self) -> None:
+        """A server with models that is started after this one is the mind of the next call, once its model is
+        loaded."""
+        while True:
+            await asyncio.sleep(self._settings.llm.local.look_again_s)
+            try:
+                chosen = await come_since(self.stages["llm"].chosen, self._settings)
+            except Exception:
+                log.exception("looking for a mind on this machine failed")
+                continue
+            if chosen is None:
+                continue
+            engine = Engine(chosen)
+            self._left.append(chosen)  # so that it is closed in any case
+            await self._start("llm", engine)
+            if engine.ready:
+                before, self.stages["llm"] = self.stages["llm"], engine
+                self._left[-1] = before.chosen
+                log.info("mind: the next call has %s", chosen)
 
     async def _load(self) -> None:
         await asyncio.gather(*(self._start(stage, engine) for stage, engine in self.stages.items()))

@@ -12,7 +12,8 @@ from typing import Any
 
 from pipeline.providers import Message, ToolCall
 
-OPENING = "(The call has just begun, and I have said nothing yet. Please begin.)"
+# Not in parentheses, nor about "the call": small models go on in the style of what they read.
+OPENING = "Hello. We are connected, please begin."
 
 
 def chat_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -10,11 +10,13 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline import modes
 from pipeline.errors import ProviderError
+from pipeline.llm.local_servers import shown
 from pipeline.llm.openai import OpenAIMind
 from pipeline.openai_account import LOOPBACK
 from pipeline.providers import Message, ReplyOptions
-from pipeline.settings import LocalServer, OpenAILlmSettings, Secrets, Settings
+from pipeline.settings import CallSettings, LocalServer, OpenAILlmSettings, Secrets, Settings
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ PLAINLY: Mapping[str, Mapping[str, Any]] = {
     "vLLM": _TEMPLATE,
     "llama.cpp": _TEMPLATE,
 }
-LATEST = ":latest"  # what Ollama adds to a name that has no tag
+SPARE = 0.8  # of a context that is filled: how many tokens a text has is estimated
 
 
 def missing(settings: Settings) -> str | None:
@@ -38,11 +40,11 @@ def missing(settings: Settings) -> str | None:
         return None
     if not found:
         ports = ", ".join(map(str, own.ports))
-        return f"start Ollama, LM Studio, vLLM or llama.cpp before Viva; they are found at ports {ports}"
+        return f"start Ollama, LM Studio, vLLM or llama.cpp; they are found at ports {ports}"
     if not _others(settings):
         return f"{_names(found)} is taken by llm.openai.base_url"
     if own.model:
-        there = ", ".join(name for server in found for name in server.models) or "none that can talk"
+        there = ", ".join(shown(name) for server in found for name in server.models) or "none that can talk"
         return f"llm.local.model = {own.model!r} is not on {_names(found)}; there is {there}"
     return f"{_names(found)} has no model that can talk; ollama pull llama3.2 fetches one"
 
@@ -62,16 +64,26 @@ class LocalMind(OpenAIMind):
         # The key of a vendor is none of a neighbour's business.
         there = {"llm": settings.llm.model_copy(update={"openai": own}), "secrets": Secrets()}
         super().__init__(settings.model_copy(update=there), NAME, PLAINLY.get(server.kind, {}))
-        self.detail = f"{model.removesuffix(LATEST)} on {server.kind} at {server.address}"
+        self.server, self.model = server, model
+        self.detail = f"{shown(model)} on {server.kind} at {server.address}"
+        if model in server.contexts:
+            self.context.tokens = int(SPARE * server.contexts[model]) - settings.llm.max_tokens_interview
+
+    def is_among(self, found: tuple[LocalServer, ...]) -> bool:
+        """Whether its server is there, with its model."""
+        return any(one.port == self.server.port and self.model in one.models for one in found)
 
     async def start(self) -> None:
-        """Has the server load the model, which may take half a minute, for which nobody is to wait in a call.
+        """Has the server load the model, which may take half a minute, and read the prompt of an interview,
+        for which a small machine needs seconds: nobody is to wait for that in a call.
 
         Raises ProviderError; but one that only takes long is left to it."""
         await super().start()
-        options = ReplyOptions("en", "chat", max_tokens=1, task="side")
+        mode = CallSettings().mode
+        options = ReplyOptions("en", mode, max_tokens=1, task="side")
+        prompt = Message("system", modes.system_prompt(mode))
         try:
-            async with aclosing(self.reply([Message("user", "Hello.")], options)) as pieces:  # type: ignore[type-var]
+            async with aclosing(self.reply([prompt], options)) as pieces:  # type: ignore[type-var]
                 async for _ in pieces:
                     break
         except ProviderError as error:
@@ -85,7 +97,7 @@ def _taken(settings: Settings) -> tuple[LocalServer, str] | None:
     there = [(server, name) for server in _others(settings) for name in server.models]
     own = settings.llm.local.model
     wanted = own or settings.llm.openai.model
-    named = [(server, name) for server, name in there if wanted in (name, name.removesuffix(LATEST))]
+    named = [(server, name) for server, name in there if wanted in (name, shown(name))]
     return next(iter(named if own else [*named, *there]), None)
 
 

@@ -6,6 +6,8 @@
     vLLM        8000   vllm
     llama.cpp   8080   llamacpp                   the header Server: llama.cpp
 
+llama.cpp and vLLM also say how much a model reads at once (`meta.n_ctx`, `max_model_len`).
+
 All of them list their models at GET /v1/models as OpenAI does. Other web servers live at these ports too (one
 more Viva, for instance): whatever answers in another way is passed over.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from http.client import HTTPException, parse_headers
 from io import BytesIO
@@ -30,6 +33,8 @@ SPEECHLESS = (
     *("embed", "bge-", "minilm", "gte-", "e5-", "paraphrase-", "rerank", "clip", "bert"),
     *("whisper", "tts", "kokoro", "piper", "bark", "stable-diffusion", "flux", "sdxl", "guard"),
 )
+LATEST = ":latest"  # what Ollama adds to a name that has no tag
+FILE = ".gguf"  # llama.cpp calls a model by the path of its file
 ELSEWHERE = ("-cloud", ":cloud")  # Ollama's names of models that run at its maker's, not on this machine
 
 
@@ -64,7 +69,8 @@ async def _look(port: int) -> LocalServer | None:
         kind = "Ollama" if told else kind
         listed |= told
     models = tuple(name for name, entry in listed.items() if _talks(name, entry))
-    return LocalServer(kind=kind, port=port, models=models)
+    contexts = {name: tokens for name in models if (tokens := _context(listed[name]))}
+    return LocalServer(kind=kind, port=port, models=models, contexts=contexts)
 
 
 def _entries(listing: Any, key: str, name: str) -> dict[str, Mapping[str, Any]]:
@@ -79,6 +85,21 @@ def _entries(listing: Any, key: str, name: str) -> dict[str, Mapping[str, Any]]:
 
 def _owner(entry: Mapping[str, Any]) -> str:
     return str(entry.get("owned_by", ""))
+
+
+def _context(entry: Mapping[str, Any]) -> int:
+    """Tokens that a model reads at once, as its server runs it; 0: it does not say."""
+    meta = entry.get("meta")
+    tokens = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else 0)
+    return tokens if isinstance(tokens, int) and tokens > 0 else 0
+
+
+def shown(model: str) -> str:
+    """Its name for a person: without Ollama's ":latest", and without the folders of a file."""
+    name = model.removesuffix(LATEST)
+    if name.endswith(FILE) or name.startswith("/"):
+        name = re.split(r"[/\\]", name)[-1].removesuffix(FILE)
+    return name
 
 
 def _talks(name: str, entry: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,12 +13,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.choice import choose, discovered, plugin
+from pipeline import modes
+from pipeline.choice import choose, come_since, discovered, plugin
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.llm.local_servers import discover
 from pipeline.providers import Message, ReplyOptions, Token
 from pipeline.settings import LlmSettings, LocalLlmSettings, LocalServer, OpenAILlmSettings, Secrets, Settings
-from tests.real.served import served
+from server.engines import Engines
+from tests.real.served import served, until
 from tests.vendors.openai_server import OpenAIServer
 
 CHAT = ReplyOptions("en", "chat")
@@ -226,7 +229,7 @@ def test_what_it_lacks_is_said_with_what_there_is() -> None:
     assert "11434" in missing(with_servers())
     assert "ollama pull" in missing(with_servers(EMPTY))
     said = missing(with_servers(OLLAMA, model="phi"))
-    assert "'phi' is not on Ollama at 127.0.0.1:11434; there is llama3.2:latest, mistral:7b" in said
+    assert "'phi' is not on Ollama at 127.0.0.1:11434; there is llama3.2, mistral:7b" in said
     with pytest.raises(ConfigError, match=r'llm\.provider = "local": start Ollama'):
         choose("llm", with_servers(provider="local"))
 
@@ -303,3 +306,121 @@ async def test_one_that_takes_long_to_load_is_no_failure(vendor: OpenAIServer) -
         assert (await vendor.request("chat")).body["max_tokens"] == 1
     finally:
         await mind.close()
+
+
+async def test_a_model_that_its_server_calls_by_a_path_is_named_for_a_person(vendor: OpenAIServer) -> None:
+    vendor.model_names = ["/srv/models/SmolLM2-135M-Instruct.Q4_1.gguf"]
+    found = await find(vendor)
+    for named in ("", "SmolLM2-135M-Instruct.Q4_1", vendor.model_names[0]):
+        mind = plugin("llm", "local").create(with_servers(found, model=named))
+        assert mind.detail.startswith("SmolLM2-135M-Instruct.Q4_1 on ")
+        assert mind.model == vendor.model_names[0]
+        await mind.close()
+    assert "there is SmolLM2-135M-Instruct.Q4_1" in plugin("llm", "local").missing(
+        with_servers(found, model="phi")
+    )
+
+
+async def test_the_prompt_of_an_interview_has_been_read_when_one_begins(vendor: OpenAIServer) -> None:
+    await said(vendor, Settings())
+    warming = vendor.requests("chat")[0].body["messages"]
+    assert warming[0] == {"role": "system", "content": modes.system_prompt("interview")}
+
+
+@pytest.mark.parametrize("told", [{"max_model_len": 2048}, {"meta": {"n_ctx": 2048}}])
+async def test_how_much_a_model_reads_is_known_beforehand_where_its_server_says_so(told: Any) -> None:
+    listing = json.dumps({"data": [{"id": "phi-4", **told}]}).encode()
+    async with answering(http(listing)) as port:
+        (found,) = await discover(looking_at(port))
+    mind = plugin("llm", "local").create(with_servers(found))
+    assert 1000 < mind.context.tokens < 2048 - LlmSettings().max_tokens_interview
+    await mind.close()
+
+
+async def test_one_does_not_look_for_a_mind_at_ones_own_port(vendor: OpenAIServer) -> None:
+    settings = Settings(llm=LlmSettings(local=looking_at(port_of(vendor))))
+    assert (await discovered(settings)).local_servers
+    assert not (await discovered(settings, port_of(vendor))).local_servers
+
+
+# ---------------------------------------------------------------- servers that come and go
+
+
+def waiting_for(*ports: int) -> Settings:
+    """For minds; ears and voice are none that would take long to load."""
+    nobody = {"base_url": "http://127.0.0.1:9/v1"}
+    settings = {
+        "stt": {"provider": "openai", "openai": nobody},
+        "tts": {"provider": "openai", "openai": nobody},
+    }
+    llm = LlmSettings(local=looking_at(*ports, look_again_s=0.05))
+    return Settings.model_validate({**settings, "llm": llm})
+
+
+async def replies(engines: Engines) -> str:
+    """By the mind that the next call would have."""
+    mind = (await engines.parts()).mind
+    pieces = [piece async for piece in mind.reply([Message("user", "Hello.")], CHAT)]
+    return "".join(piece.text for piece in pieces if isinstance(piece, Token))
+
+
+def mind_of(engines: Engines) -> str:
+    return str(engines.stages["llm"].chosen)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Engines]:
+    engines = Engines(settings)
+    engines.start()
+    try:
+        await engines.loaded()
+        yield engines
+    finally:
+        await engines.close()
+
+
+async def test_a_server_that_is_started_later_is_the_mind_of_the_next_call(vendor: OpenAIServer) -> None:
+    vendor.models.status = 500  # it is there, and has not loaded its models
+    async with running(waiting_for(port_of(vendor))) as engines:
+        before = (await engines.parts()).mind
+        assert mind_of(engines).startswith("scripted: ")
+        vendor.models.status = 200
+        await until(lambda: mind_of(engines).startswith("local: gpt-4o-mini"))
+        assert "; then scripted: " in mind_of(engines)
+        assert await replies(engines) == vendor.reply
+        began_before = [piece async for piece in before.reply([Message("user", "Hello.")], CHAT)]
+        assert began_before, "a call that began without it goes on as it was"
+
+
+async def test_nobody_looks_further_while_one_answers(vendor: OpenAIServer) -> None:
+    settings = waiting_for(port_of(vendor))
+    chosen = choose("llm", await discovered(settings))
+    asked = len(vendor.requests("models"))
+    assert await come_since(chosen, settings) is None
+    assert len(vendor.requests("models")) == asked
+    await chosen.provider.close()
+
+
+async def test_when_it_has_gone_another_one_is_taken_that_comes_instead() -> None:
+    async with OpenAIServer() as other:
+        other.models.status, other.reply = 500, "I am the other one."
+        async with OpenAIServer() as one:
+            settings = await discovered(waiting_for(port_of(one), port_of(other)))
+            context = running(settings)
+            engines = await context.__aenter__()
+            assert await replies(engines) == one.reply
+        assert await replies(engines), "the scripted one stands in"
+        other.models.status = 200
+        await until(lambda: str(port_of(other)) in mind_of(engines))
+        assert await replies(engines) == other.reply
+        await context.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("provider", ["scripted", ("local", "scripted")])
+async def test_what_is_named_stays_as_it_is_named(vendor: OpenAIServer, provider: Any) -> None:
+    settings = waiting_for(port_of(vendor))
+    chosen = choose("llm", await discovered(settings))
+    named = settings.model_copy(update={"llm": settings.llm.model_copy(update={"provider": provider})})
+    assert await come_since(choose("llm", with_servers(provider="scripted")), named) is None
+    assert await come_since(chosen, settings) is None
+    await chosen.provider.close()

@@ -122,7 +122,7 @@ async def serve(config: Config, engines: Engines | None = None) -> int:
     from server.engines import STAGES, WORDS, Engines
     from server.signaling import MediaWorker
 
-    engines = engines or Engines(await discovered(config.pipeline))
+    engines = engines or Engines(await discovered(config.pipeline, config.server.port))
     worker = MediaWorker(config, engines)
     settings = config.server
     guard = Guard(settings.allowed_hosts, settings.allowed_origins, hsts_s=config.tls.hsts_s)

@@ -147,7 +147,7 @@ class Answers:
         answer.said, answer.metadata = said, request.metadata
         answer.in_conversation = request.in_conversation
         if answer.task is not None:
-            answer.task.add_done_callback(lambda _: self._memory.mind_is_free(call))
+            answer.task.add_done_callback(lambda _: self._memory.mind_is_free(call, system))
         return answer
 
     def expect(self, call: CallSettings) -> None:

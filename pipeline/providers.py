@@ -159,6 +159,7 @@ class ReplyOptions:
 class Mind(Provider, Protocol):
     wants_full: bool  # True: give it the recogniser's full pass rather than the fast one
     # It may say `continues = False`: it cannot go on in the middle of a reply that another mind has begun.
+    # It may have `context_tokens`, estimated: what a request may have at most; None: it is not known.
 
     def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncIterator[Piece]:
         """The next message of the assistant, streamed. With no user or assistant message yet: the greeting.

@@ -37,6 +37,12 @@ class ChainMind(Chain):
         super().__init__(links)
         self.wants_full = bool(links.all[0].provider.wants_full)
 
+    @property
+    def context_tokens(self) -> int | None:
+        """Of the one that is preferred; the others know themselves what is too much for them."""
+        tokens: int | None = getattr(self._links.all[0].provider, "context_tokens", None)
+        return tokens
+
     async def reply(self, messages: Sequence[Message], options: ReplyOptions) -> AsyncGenerator[Piece, None]:
         """A side task goes to those only that read words, one after the other."""
         side = options.task == "side"

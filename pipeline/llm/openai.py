@@ -92,6 +92,10 @@ class OpenAIMind:
         self._template: Template = list
         self.context = Context()
 
+    @property
+    def context_tokens(self) -> int | None:
+        return self.context.tokens
+
     async def start(self) -> None:
         """Asks the server which models it has. Raises ProviderError if ours is not among them."""
         await self._account.start()

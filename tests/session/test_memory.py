@@ -22,6 +22,7 @@ from tests.session.call import Call, Ears, Mind, Voice
 
 TURN_MS = 1500
 TURNS = 60
+NOTES_TOKENS = 600
 FACT = re.compile(r"fact \d+")
 
 
@@ -33,7 +34,9 @@ class Notetaker(Mind):
     notes_ms: int = 100
     fails: bool = False
     notes: list[str] = field(default_factory=list)  # what it was told to note
+    noting: list[list[Message]] = field(default_factory=list)  # requests for notes
     given_up: int = 0  # notes that gave way
+    context_tokens: int | None = None
     taking: int = 0
     crowded: int = 0  # replies asked for while it took notes
 
@@ -41,11 +44,12 @@ class Notetaker(Mind):
         if options.task == "side":
             self.taking += 1
             try:
-                await asyncio.sleep(self.notes_ms / 1000)
+                self.noting.append(list(messages))
+                await asyncio.sleep(self.notes_ms / 1000 * options.max_tokens / NOTES_TOKENS)
                 if self.fails:
                     raise ProviderError("llm", "fake", "no notes today", "unreachable")
-                self.notes.append(messages[-1].text)
-                yield Token(", ".join(FACT.findall(messages[-1].text)))
+                self.notes.append(", ".join(known(messages)))
+                yield Token(self.notes[-1])
             except asyncio.CancelledError:
                 self.given_up += 1
                 raise
@@ -61,7 +65,7 @@ def talk(
     mind: Mind | ScriptedMind, llm: LlmSettings | None = None, turns: int = TURNS, words: str = ""
 ) -> Call:
     """Typed turns, each with a fact of its own, each answered aloud."""
-    call = Call(Ears([]), mind, Voice(), settings=Settings(llm=llm or LlmSettings(notes_tokens=600)))
+    call = Call(Ears([]), mind, Voice(), settings=Settings(llm=llm or LlmSettings(notes_tokens=NOTES_TOKENS)))
 
     def say(number: int) -> None:
         call.session.say(f"fact {number}{words}")
@@ -113,11 +117,36 @@ def test_notes_that_take_long_delay_no_reply_and_lose_nothing() -> None:
     assert slow.notes, "and they were taken in the end"
 
 
-def test_notes_give_way_to_a_reply_once() -> None:
-    mind = Notetaker(notes_ms=2 * TURN_MS)
+def test_no_reply_ever_waits_for_notes() -> None:
+    mind = Notetaker(notes_ms=3 * TURN_MS)
     talk(mind)
-    assert mind.given_up == len(mind.notes)
-    assert mind.crowded <= 2 * len(mind.notes)
+    assert mind.crowded == 0
+    assert max(len(messages) for messages in mind.asked) <= 2 + 40
+
+
+def test_a_mind_that_never_finds_the_time_for_notes_forgets_and_goes_on() -> None:
+    mind = Notetaker(notes_ms=100 * TURN_MS)
+    call = talk(mind)
+    assert not mind.notes
+    assert len(call.of(ev.AudioStarted)) == TURNS
+    assert len(mind.noting) < TURNS / 2, "it is not asked for them at every turn"
+    assert known(mind.asked[-1])[-10:] == [f"fact {one}" for one in range(TURNS - 10, TURNS)]
+
+
+def test_notes_are_asked_for_at_the_end_of_the_talk_of_which_nothing_is_read_again() -> None:
+    mind = Notetaker()
+    talk(mind)
+    for notes in mind.noting:
+        before = next(asked for asked in reversed(mind.asked) if asked[:2] == notes[:2])
+        assert notes[: len(before)] == before
+        assert notes[-1].role == "user"
+
+
+def test_a_mind_that_reads_little_at_once_is_given_notes_in_place_of_the_rest() -> None:
+    mind = Notetaker(context_tokens=1400)
+    talk(mind, words=" and what is told about it at some length" * 5)
+    assert max(estimate_all(messages) for messages in mind.asked) <= 1400
+    assert known(mind.asked[-1]) == [f"fact {one}" for one in range(TURNS)]
 
 
 def test_a_mind_that_takes_no_notes_is_told_the_newest_messages_only() -> None:

@@ -38,6 +38,7 @@ from server.workers import BadOffer, NotResumed
 
 log = logging.getLogger(__name__)
 
+RESUME = "resume_"  # a token begins with it
 RELOADED = 1 / 6  # of the time it is parked belongs to it alone; then a new call may have its place
 CLOSE_WITHIN_S = 3.0  # a line that was told to
 COSTS_AFTER_S = 1.0  # so long the client is not told of new ones again
@@ -70,7 +71,7 @@ class Call:
         resume_within_s: float = 0,
     ) -> None:
         self.id = call_id
-        self.token = f"resume_{worker}_{secrets.token_hex(16)}"
+        self.token = f"{RESUME}{worker}_{secrets.token_hex(16)}"
         self.session = session
         self.grant = grant
         self.limits = limits or LimitSettings()

@@ -17,7 +17,7 @@ from pipeline.session import Parts, Session
 from server.access.grant import Grant
 from server.access.shares import Shares
 from server.budget import Budget
-from server.call import Call
+from server.call import RESUME, Call
 from server.config import Config
 from server.costs import Costs
 from server.engines import Engines
@@ -149,6 +149,11 @@ class MediaWorker:
         return call, int(epoch)
 
     async def hang_up(self, call_id: str, grant: str = "") -> bool:
+        if call_id.startswith(RESUME):
+            try:
+                call_id = (await self._parked(call_id, Grant.from_json(grant)))[0].id
+            except NotResumed:
+                return True  # whoever has it now, or nobody: nothing of it is theirs any more
         call, task = self._calls.get(call_id), self._tasks.get(call_id)
         if call is None or task is None:
             return call_id in self._ended_lately  # a client's closing overtakes its hanging up

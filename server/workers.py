@@ -136,7 +136,9 @@ class Workers(Protocol):
     async def hang_up(self, call_id: str, grant: str = "") -> bool:
         """Ends a call and waits until all of it is gone; of one that ended lately nothing is left to do.
 
-        Args: grant: JSON of the `Grant` of whoever asks: one ends one's own calls, an admin any.
+        Args:
+            call_id: or the token of one that waits for its client, who does not come back.
+            grant: JSON of the `Grant` of whoever asks: one ends one's own calls, an admin any.
 
         False: there is no such call, or it is somebody else's."""
 

@@ -291,7 +291,7 @@ export class App {
     Object.values(this.timers).forEach(clearTimeout);
     this.timers = {};
     this.knocking = null;
-    resume.forget();
+    if (['connecting', 'lost'].includes(this.model.link)) resume.end(); else resume.forget();      // not by a copy of this tab
     this.call?.close();
     this.voice?.close();
     this.call = this.voice = null;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.real.browser import chromium, strict_wire, watch_for_trouble
 from tests.real.networks import Machine, needed, world
@@ -41,6 +42,12 @@ window.RTCPeerConnection = class extends Real {
   constructor(given) { super({ ...given, iceTransportPolicy: 'relay' }); }
 };
 """
+KEEPS_SOCKETS = """
+window.sockets = [];
+const Plain = WebSocket;
+window.WebSocket = class extends Plain { constructor(...given) { super(...given); sockets.push(this); } };
+"""
+LINE_ONLY = 4000  # a close code that hangs up nothing
 NO_CALL = "fetch('/healthz').then((one) => one.json()).then(({calls}) => calls === 0)"
 LOUD = "(who) => Number(document.body.style.getPropertyValue(`--${who}-level`)) > 0.3"
 
@@ -109,6 +116,36 @@ def test_without_any_way_for_webrtc_the_page_talks_over_a_websocket_and_says_so(
         page.click("#leave")
         page.wait_for_function(NO_CALL)
     assert not trouble
+
+
+@pytest.mark.timeout(120)
+def test_who_leaves_while_the_line_is_lost_ends_the_conversation(page: Page, port: int) -> None:
+    """Over a WebSocket, which is gone: as soon as the server is heard of again."""
+    page.add_init_script(NO_WAY + KEEPS_SOCKETS)
+    unreachable = True
+
+    def way_back(route: Route) -> None:
+        if unreachable:
+            route.abort()
+        else:
+            route.continue_()
+
+    with server(port):
+        begin(page, port)
+        reach(page, "speaking")
+        page.route("**/healthz", way_back)
+        page.route("**/v1/realtime/calls/*", way_back)
+        page.evaluate(f"sockets.at(-1).close({LINE_ONLY})")
+        reach(page, "lost")
+        page.click("#leave")
+        assert calls_at(port) == 1
+        unreachable = False
+        page.wait_for_function(NO_CALL)
+
+
+def calls_at(port: int) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+        return int(json.load(answer)["calls"])
 
 
 # ------------------------------------------------------------------ a network that is cut

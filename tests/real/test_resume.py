@@ -204,6 +204,34 @@ async def test_who_closes_a_websocket_has_hung_up() -> None:
         await server.until_idle()
 
 
+async def test_who_ends_while_the_line_is_lost_is_not_waited_for() -> None:
+    """The socket that would have said so is gone: the token does."""
+    async with served() as server, talker(server) as socket:
+        token = await token_of(socket)
+        await socket.socket.close(code=WSCloseCode.GOING_AWAY)
+        await until(lambda: server.worker.carried()[0].line == "")
+        assert await ended_with(server, token) == 204
+        assert server.worker.load().calls == 0
+        assert await ended_with(server, token) == 204
+        assert await refusal(server, token) == (410, "conversation_over")
+
+
+async def test_a_token_of_before_does_not_end_the_talk_of_who_has_it_now() -> None:
+    async with served() as server, caller(server) as one:
+        token = await token_of(one)
+        async with resumed(server, token) as second:
+            newer = await token_of(second)
+            assert await ended_with(server, token) == 204
+            assert server.worker.load().calls == 1
+            assert await ended_with(server, newer) == 204
+            assert server.worker.load().calls == 0
+
+
+async def ended_with(server: Served, token: str) -> int:
+    async with server.http.delete(f"{server.url}{CALLS}/{token}") as response:
+        return response.status
+
+
 async def test_a_full_server_has_a_place_for_who_comes_back() -> None:
     async with served(max_calls=1) as server, caller(server) as one:
         token = await token_of(one)

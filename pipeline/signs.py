@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,6 +24,8 @@ _URL = r"(?:https?://|www\.)[^\s<>()\[\]{}\"'«»“”、。，]*[^\s<>()\[\]{}
 _EMAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
 _NUMBER = rf"\d+(?:[.,{_SPACES}]\d{{3}})*(?:[.,]\d+)?"
 _MILLIONS = r"(?:\ ?(?:k|M|bn|million|billion|trillion|thousand|hundred)\b)?"
+_ROMAN = {"I": 1, "V": 5, "X": 10}
+_ENGLISH_ORDINAL = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd"}
 _LARGE = {"k": " thousand", "M": " million", "bn": " billion"}
 
 
@@ -70,6 +72,25 @@ class Signs:
             return str(table["short"][found])
         if kind == "sign":
             return f" {table['signs'][found.strip()]} "
+        if kind == "per":
+            return f" per {table['per'][found.strip(' /')]}"
+        if kind == "parts":
+            return self._parts(found)
+        if kind == "decade":
+            if found == "2000s":
+                return "2 thousands"
+            return f"{found[:-3]} {table['decades'][found[-3:-1]]}".strip()
+        if kind == "year":
+            return f"{found[:2]} {found[2:]}"
+        if kind == "street":
+            return str(table["street"])
+        if kind == "roman":
+            return str(_roman(found))
+        if kind == "king":
+            number = _roman(found)
+            return f"the {number}{_ENGLISH_ORDINAL.get(number, 'th')}"
+        if kind == "slash":
+            return str(table["slash"])
         if kind == "range":
             return f" {table['to']} "
         if kind == "tag":
@@ -80,6 +101,13 @@ class Signs:
         unit = form(number, forms, self.language)
         number = _ungrouped(number)
         return unit.format(n=number) if "{n}" in unit else f"{number}{self.before}{unit}"
+
+    def _parts(self, found: str) -> str:
+        """ "3/4", "1 1/2"."""
+        *wholes, part = found.split()
+        above, below = part.split("/")
+        name = form(above, self._table["parts"][below], self.language)
+        return " and ".join([*wholes, f"{above} {name}"])
 
     def _address(self, text: str) -> str:
         dotted = re.sub(r"[_+:=?&]", " ", text.split("?")[0]).replace(".", f" {self._table['dot']} ")
@@ -95,6 +123,11 @@ class Signs:
         else:
             said = str(table["first"]) if day == 1 and "first" in table else str(day)
         return str(table["date"]).format(year=year, month=table["months"][month - 1], day=said)
+
+
+def _roman(numeral: str) -> int:
+    values = [_ROMAN[letter] for letter in numeral]
+    return sum(-one if one < after else one for one, after in zip(values, [*values[1:], 0], strict=True))
 
 
 @cache
@@ -126,14 +159,28 @@ def _pattern(language: str, table: Mapping[str, Any]) -> re.Pattern[str]:
     apart = r"(?![^\W\d_])" if language not in _UNGLUED else ""
     oclock = rf"(?:\s?{table['oclock']}(?!\w))?" if "oclock" in table else ""
     clock = rf"(?<![\d:.,])(?:[01]?\d|2[0-3]):[0-5]\d(?![\d:]){oclock}" if "clock" in table else ""
+    # not "I": that is a person
+    numeral = r"(?!I\b)(?:X{0,2}(?:IX|IV|V?I{1,3}|VI{0,3})|X{1,2})(?!\w)"
     parts = {
         "url": _URL,
         "email": _EMAIL,
         "date": r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)",
         "clock": clock,
+        "street": r"(?<=[a-z] )St\.(?! [A-Z])" if "street" in table else "",
         "short": short,
+        "decade": r"(?<![\d.,])(?:1[5-9]|20)\d0s(?!\w)|(?<=\bthe )[1-9]0s(?!\w)"
+        if "decades" in table
+        else "",
+        "parts": rf"(?<![\d/.,])(?:\d+ )?\d{{1,2}}/(?:{_alternatives(table['parts'])})(?![\w/])"
+        if "parts" in table
+        else "",
+        "per": rf"(?<=\w)\s?/\s?(?:{_alternatives(table['per'])})(?!\w)" if "per" in table else "",
+        "king": _behind(table["kings"], numeral) if "kings" in table else "",
+        "roman": _behind(table["roman"], numeral) if "roman" in table else "",
+        "slash": r"(?<=[A-Za-z])/(?=\w)" if "slash" in table else "",
         "money": rf"(?:{currency})\s?{_NUMBER}{_MILLIONS}|{_NUMBER}\s?(?:{currency})",
         "measure": rf"(?<![A-Za-z\d.]){_NUMBER}\s?(?:{_alternatives(table['units'])}){apart}",
+        "year": r"(?<![\d.,$€£-])19[1-9]\d(?!\w|[.,:/-]\d|%)" if "decades" in table else "",
         "ordinal": ORDINAL[language].pattern if language in ORDINAL else "",
         "native": NATIVE[language].pattern if language in NATIVE else "",
         "grouped": rf"(?<![\d.,])[1-9]\d{{0,2}}(?:[{_SPACES}]\d{{3}})+(?![\d])",
@@ -149,6 +196,12 @@ def _pattern(language: str, table: Mapping[str, Any]) -> re.Pattern[str]:
 def _ungrouped(number: str) -> str:
     """Without the spaces between groups of three digits, at which most voices stop."""
     return re.sub(rf"(?<=\d)[{_SPACES}](?=\d{{3}})", "", number)
+
+
+def _behind(words: Sequence[str], numeral: str) -> str:
+    """Right behind one of those words, small or capital. No more than that can be looked for behind."""
+    written = {form for word in words for form in (word, word.title())}
+    return "|".join(rf"(?<=\b{re.escape(word)} ){numeral}" for word in sorted(written))
 
 
 def _alternatives(table: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from itertools import accumulate, pairwise
 
 REST = "_:"
 STOPS = ".!?…。！？।؟"
+_STOP = re.compile(rf"[{re.escape(STOPS)}][^\w\s]*\s|[。！？]")  # not the one in 4.5, or in A.W.S
 
 # espeak-ng's mnemonics. A Latin letter that is not here is its own; what is no letter is none.
 MNEMONICS: Mapping[str, str] = {
@@ -73,7 +75,7 @@ def _sentences(text: str, words: Sequence[tuple[int, int]]) -> Iterator[Sequence
     """The words of each sentence."""
     first = 0
     for number, (start, _) in enumerate(words, 1):
-        if number == len(words) or any(letter in STOPS for letter in text[start : words[number][0]]):
+        if number == len(words) or _STOP.search(text, start, words[number][0]):
             yield words[first:number]
             first = number
 

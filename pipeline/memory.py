@@ -8,8 +8,8 @@ that was not noted.
 
 A model of one's own does one thing at a time, and knows the beginning of its last request only. So notes are
 asked for at the end of the conversation itself, of which the next reply then has to read nothing again. They
-are taken when a reply has been generated, while the person listens to it, and always give way to the next one:
-then they are asked for once more, shorter. A mind that fails, takes no notes or never finds the time forgets.
+are taken when a reply has been generated, while the person listens to it, and always give way to the next: then
+they are asked for once more, shorter. A mind that fails, takes no notes or never finds the time forgets.
 """
 
 from __future__ import annotations

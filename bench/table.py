@@ -185,25 +185,27 @@ def _whisper(of: Figures) -> Iterator[Row]:
         f"{of[n]['tail_s']} s: {of[n]['decode_ms']} ms (all of it: {of[n]['decode_whole_ms']})"
         for n in lengths
     )
+    weights = "trained" if of["trained"] else "random"
     yield (
-        f"faster-whisper, random weights ({of['model']}): decoded for the final after {', '.join(lengths)}",
+        f"faster-whisper, {weights} weights ({of['model']}): for the final after {', '.join(lengths)}",
         "; ".join(final),
         "one decode of the tail",
     )
     speed = of["throughput"]
     yield (
-        f"the same, {of['batch']} calls at once",
-        f"{speed['times']} × the recordings a second of one at a time "
-        f"({speed['batch_per_s']} / {speed['one_at_a_time_per_s']})",
+        f"the same, {of['batch']} calls at once, recordings a second",
+        f"{speed['times']} × stock faster-whisper's ({speed['batch_per_s']} / {speed['stock_per_s']}); "
+        f"{speed['window_times']} × by the window that fits, {speed['batch_times']} × by the batch",
         "≥ 3 ×",
     )
-    brief = of["brief"]
-    yield (
-        f"the same with window_s = {brief['window_s']}",
-        f"{brief['times']} × ({brief['batch_per_s']} / {brief['one_at_a_time_per_s']}); "
-        f"{brief['batch_per_s'] / speed['one_at_a_time_per_s']:.1f} × of one at a time with the window above",
-        "",
-    )
+    waits = (f"{batch}: {own['mean_s']} / {own['last_s']} s" for batch, own in of["waits"].items())
+    yield "the same, until the finals are there, mean / last, by largest batch", "; ".join(waits), ""
+    if "words" in of:
+        errors = (
+            f"{window}: {own['plain']['percent']} / {own['noise']['percent']} %"
+            for window, own in of["words"].items()
+        )
+        yield "the same, word errors, plain / with noise at 15 dB, by window", "; ".join(errors), "no more"
     for model in ("whisper-1", "gpt-4o-mini-transcribe"):
         own = of[model]
         sent = (f"{own[n]['sent_at_last_s']} ({own[n]['sent_s']} in all)" for n in own)

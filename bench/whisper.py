@@ -1,11 +1,13 @@
 """Recognisers that take whole recordings: what a pause waits for, what is sent, what a batch brings.
 
     BENCH_WHISPER=small:cuda:float16:30 python -m bench --only whisper
+    BENCH_WHISPER=/a/folder:cpu:int8:0 python -m bench --only whisper
 
-Whisper has random weights here, in the right shapes: it costs what a trained one costs, and says the same
-sentence to everything. What was really said is therefore known from the timeline of the speech. The size is
-one of tiny, base, small, medium, large-v3; the device cpu or cuda; the type one of CTranslate2's; then the
-seconds that it looks at.
+Named by its size (tiny, base, small, medium, large-v3) Whisper has random weights here, in the right shapes:
+it costs what a trained one costs, and says the same sentence to everything. What was really said is therefore
+known from the timeline of the speech. A folder has trained weights, for English at least: then what it makes
+of sentences is compared with them. The device is cpu or cuda; the type one of CTranslate2's; then
+stt.faster_whisper.window_s.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import statistics
 import tempfile
 import time
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,25 +27,30 @@ from typing import Any
 import faster_whisper
 import numpy as np
 
+from bench.corpus import COMPLETE, SENTENCES, SPEECH_DB, spoken, voice_of
+from bench.ears import word_errors
 from pipeline.audio import MIC_RATE
+from pipeline.languages import fold
 from pipeline.providers import Recognizer, Word
 from pipeline.settings import OpenAISttSettings, Settings, SttSettings
+from pipeline.speakable import speakable
 from pipeline.stt import growing
 from pipeline.stt import openai as hosted
 from pipeline.stt.batching import Batcher
 from pipeline.stt.growing import Heard, Part
-from pipeline.stt.whisper import Row, Whisper
+from pipeline.stt.whisper import WINDOW_S, Row, Whisper
 from tests.providers.spoken import Spoken, answered, breaths_ms, microphone, sentences, sound, words_in
 from tests.providers.tiny_whisper import SIZES, make
-from tests.sounds import noise
+from tests.sounds import FLITE_VOICES, mixed, noise, padded, speech
 from tests.vendors.openai_server import OpenAIServer
 
 LENGTHS_S = (5, 15, 45)
+THREADS = 2  # as stt.faster_whisper.threads
 SENTENCE = [f" w{number}" for number in range(15)]  # about what is said in five seconds
 ROW_S = 5.0
 BATCH = 8
 ROUNDS = 3
-BRIEF_S = 10  # stt.faster_whisper.window_s, for comparison
+BATCHES = (1, 2, 4, 8)
 
 
 class Knowing:
@@ -52,7 +59,7 @@ class Knowing:
     every_s = 1.0
     timed = True
 
-    def __init__(self, whisper: Whisper, batcher: Batcher[Row, Heard], words: list[Spoken]) -> None:
+    def __init__(self, whisper: Whisper, batcher: Batcher[Row, Heard | None], words: list[Spoken]) -> None:
         self._whisper = whisper
         self._batcher = batcher
         self._words = words
@@ -71,19 +78,30 @@ class Knowing:
 
 
 def run(quick: bool) -> dict[str, Any]:
-    chosen = os.environ.get("BENCH_WHISPER", "tiny:cpu:int8:30")
-    size, device, kind, window_s = chosen.split(":")
+    chosen = os.environ.get("BENCH_WHISPER", "tiny:cpu:int8:0")
+    named, device, kind, window_s = chosen.rsplit(":", 3)
+    trained = Path(named).expanduser().is_dir()
     lengths = LENGTHS_S[:2] if quick else LENGTHS_S
-    with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), SENTENCE, ROW_S, SIZES[size])
-        model = faster_whisper.WhisperModel(folder, device=device, compute_type=kind, local_files_only=True)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(named).expanduser() if trained else make(Path(made), SENTENCE, ROW_S, SIZES[named])
+        model = faster_whisper.WhisperModel(
+            str(folder), device=device, compute_type=kind, cpu_threads=THREADS, local_files_only=True
+        )
     whisper = Whisper(model, 1, ["en"], int(window_s))
+    whole = Whisper(model, 1, ["en"], WINDOW_S)
     whisper.run([Row(noise(1000), "en")])  # the first one takes longer
-    found: dict[str, Any] = {"model": chosen, "batch": BATCH}
+    name = f"{Path(named).name}:{device}:{kind}:{window_s}"
+    found: dict[str, Any] = {"model": name, "trained": trained, "batch": BATCH}
     found |= {f"{seconds} s": asyncio.run(_tail(whisper, seconds)) for seconds in lengths}
-    rounds = 1 if quick else ROUNDS
-    found["throughput"] = _throughput(whisper, rounds)
-    found["brief"] = _throughput(Whisper(model, 1, ["en"], BRIEF_S), rounds) | {"window_s": BRIEF_S}
+    spoken = [
+        padded(speech(said, voice), 300, 100)
+        for said, voice in zip(COMPLETE[:BATCH], FLITE_VOICES * BATCH, strict=False)
+    ]
+    sounds = spoken if trained else [noise(1000 * ROW_S, seed=number) for number in range(BATCH)]
+    found["throughput"] = _throughput(whisper, whole, model, sounds, 1 if quick else ROUNDS)
+    found["waits"] = {batch: asyncio.run(_waits(whisper, sounds, batch)) for batch in BATCHES}
+    if trained:
+        found["words"] = {"fitted": _word_errors(whisper, quick), "whole": _word_errors(whole, quick)}
     for hosted_model in ("whisper-1", "gpt-4o-mini-transcribe"):
         found[hosted_model] = {
             f"{seconds} s": asyncio.run(_sent(hosted_model, seconds)) for seconds in lengths
@@ -111,7 +129,7 @@ async def _tail(whisper: Whisper, seconds: float) -> dict[str, Any]:
             final = transcript.text
         final_ms = 1000 * (time.perf_counter() - began)
         tail, whole = (
-            Row(each, "en") for each in (samples[-round(decoder.owed_s[-1] * MIC_RATE) :], samples)
+            _row(whisper, each) for each in (samples[-round(decoder.owed_s[-1] * MIC_RATE) :], samples)
         )
         took_ms = [_took_ms(whisper, row) for row in (tail, whole)]
     return {
@@ -135,26 +153,94 @@ def _took_ms(whisper: Whisper, row: Row) -> int:
     return round(1000 * (_clock(whisper)() - began))
 
 
-def _throughput(whisper: Whisper, rounds: int) -> dict[str, Any]:
-    """Recordings of five seconds, one after another and as a batch."""
-    rows = [Row(noise(1000 * ROW_S, seed=number), "en") for number in range(BATCH)]
-    alone, together = [], []
-    clock = _clock(whisper)
-    whisper.run(rows)
-    for _ in range(rounds):
-        began = clock()
-        for row in rows:
-            whisper.run([row])
-        between = clock()
-        whisper.run(rows)
-        alone.append(between - began)
-        together.append(clock() - between)
-    alone_s, together_s = statistics.median(alone), statistics.median(together)
-    return {
-        "one_at_a_time_per_s": round(BATCH / alone_s, 2),
-        "batch_per_s": round(BATCH / together_s, 2),
-        "times": round(alone_s / together_s, 2),
+def _row(whisper: Whisper, sound: np.ndarray) -> Row:
+    return whisper.row(sound, "en", "", "", detect=False)
+
+
+def _throughput(
+    whisper: Whisper, whole: Whisper, model: Any, sounds: Sequence[np.ndarray], rounds: int
+) -> dict[str, Any]:
+    """Recordings a second: faster-whisper's own way; in the whole window; in one that fits; as a batch."""
+    rows, whole_rows = ([_row(each, sound) for sound in sounds] for each in (whisper, whole))
+    ways: dict[str, Callable[[], object]] = {
+        "stock": lambda: [_stock(model, sound) for sound in sounds],
+        "whole_window": lambda: [whole.run([row]) for row in whole_rows],
+        "one_at_a_time": lambda: [whisper.run([row]) for row in rows],
+        "batch": lambda: [whisper.run(list(kin)) for kin in _kin(rows)],
     }
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    clock = _clock(whisper)
+    for _ in range(rounds):
+        for name, way in ways.items():
+            began = clock()
+            way()
+            took[name].append(clock() - began)
+    seconds = {name: statistics.median(each) for name, each in took.items()}
+    return {
+        **{f"{name}_per_s": round(len(sounds) / each, 2) for name, each in seconds.items()},
+        "window_times": round(seconds["whole_window"] / seconds["one_at_a_time"], 2),
+        "batch_times": round(seconds["one_at_a_time"] / seconds["batch"], 2),
+        "times": round(seconds["stock"] / seconds["batch"], 2),
+    }
+
+
+def _kin(rows: Sequence[Row]) -> list[list[Row]]:
+    """What goes together."""
+    kinds = dict.fromkeys(row.goes_with for row in rows)
+    return [[row for row in rows if row.goes_with == kind] for kind in kinds]
+
+
+def _stock(model: Any, sound: np.ndarray) -> str:
+    segments, _ = model.transcribe(
+        sound.astype(np.float32) / 32768,
+        language="en",
+        beam_size=1,
+        temperature=0.0,
+        without_timestamps=True,
+        word_timestamps=True,
+        condition_on_previous_text=False,
+    )
+    return "".join(segment.text for segment in segments)
+
+
+async def _waits(whisper: Whisper, sounds: Sequence[np.ndarray], batch: int) -> dict[str, float]:
+    """Seconds until each of as many calls has its final, asked for at the same moment."""
+    began = time.perf_counter()
+    ends: list[float] = []
+    with ThreadPoolExecutor(1) as thread:
+        batcher = Batcher(thread, whisper.run, batch)
+
+        async def call(row: Row) -> None:
+            await batcher.do(row, row.goes_with, owed=True)
+            ends.append(time.perf_counter() - began)
+
+        await asyncio.gather(*(call(_row(whisper, sound)) for sound in sounds))
+    return {"mean_s": round(statistics.mean(ends), 2), "last_s": round(ends[-1], 2)}
+
+
+def _word_errors(whisper: Whisper, quick: bool) -> dict[str, Any]:
+    """Of sentences as the floor hands them on, plain and with noise 15 dB below the voice."""
+    found: dict[str, Any] = {}
+    for name, noise_db in (("plain", -75.0), ("noise", SPEECH_DB - 15)):
+        errors = words = again = 0
+        for number, said in enumerate((*SENTENCES, *COMPLETE)[:: 8 if quick else 1]):
+            sound = padded(spoken(said, voice_of(number)), 300, 100)
+            row = _row(whisper, mixed(sound, noise(1000 * len(sound) / MIC_RATE, noise_db, number)))
+            (heard,) = whisper.run([row])
+            if heard is None:
+                again += 1
+                (heard,) = whisper.run([row.again])
+            assert heard is not None
+            errors += word_errors(_plain(said), _plain(heard.text))
+            words += len(said.split())
+        found[name] = {"percent": round(100 * errors / words, 1), "words": words, "again": again}
+    return found
+
+
+def _plain(text: str) -> str:
+    """Without what only one of two writers would write: stops, digits, filled pauses."""
+    words = fold(speakable(text, "en").text, "en").replace("-", " ").split()
+    return " ".join(word for word in words if word not in ("um", "uh"))
 
 
 async def _sent(model: str, seconds: float) -> dict[str, Any]:

@@ -89,8 +89,8 @@ class FasterWhisperSettings(Section):
     compute_type: str = "default"
     threads: int = Field(2, ge=1, le=64)
     beam_size: int = Field(1, ge=1, le=10)
-    window_s: int = Field(30, ge=5, le=30)  # it was trained on 30; 10 is 4 times as fast on a CPU, less sure
-    batch: int = Field(0, ge=0, le=64)  # utterances decoded at once; 0: 8 on a GPU, 1 on a CPU
+    window_s: int = Field(0, ge=0, le=30)  # it looks at multiples of; 0: what fits on a CPU, 30 on a GPU
+    batch: int = Field(0, ge=0, le=64)  # utterances decoded at once; 0: 8 on a GPU, 4 on a CPU
     detect_language: bool = False  # what is spoken decides, where the model is sure, not the call's language
 
 
@@ -249,6 +249,7 @@ class LocalServer(Section):
     port: int  # of 127.0.0.1
     models: tuple[str, ...]  # that can talk, in its own order
     contexts: dict[str, int] = Field(default_factory=dict)  # tokens that they read at once, where it says so
+    slots: int = 0  # conversations that llama.cpp reads side by side; 0: it is another
 
     @property
     def address(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from pipeline.languages import fold
@@ -15,7 +16,7 @@ from pipeline.providers import Word
 
 NO_SPEECH = 0.6  # probability of silence above which unlikely words are left out
 UNLIKELY = -1.0  # mean log probability of the tokens
-DOUBTFUL = 0.3  # probability of silence above which a closing phrase is left out
+DOUBTFUL = 0.5  # probability of silence above which a closing phrase is left out; a spoken “Bye.” has 0.44
 REPETITIVE = 2.4  # compression ratio: the model goes round in circles
 ROUNDS = 4  # in which somebody may repeat the same words
 LONGEST_ROUND = 8  # words
@@ -40,6 +41,28 @@ CLOSING = (  # whole answers that may well be spoken, but hardly into silence
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What remains of a decoding."""
+
+    words: Sequence[Word]
+    doubtful: bool  # it went round in circles, or found nothing likely
+
+
+def weighed(words: Sequence[Word], language: str, *, no_speech: float, log_probability: float) -> Weighed:
+    """Without what nobody said; see `is_made_up`."""
+    text = "".join(word.text for word in words)
+    if is_made_up(text, language, no_speech, log_probability):
+        return Weighed((), doubtful=False)
+    kept = without_circles(words, language)
+    circles = len(kept) < len(words) or goes_in_circles(text)
+    if circles and no_speech > NO_SPEECH:  # laughter
+        return Weighed((), doubtful=False)
+    if goes_in_circles("".join(word.text for word in kept)):
+        kept = []
+    return Weighed(kept, doubtful=circles or log_probability < UNLIKELY)
+
+
 def is_made_up(text: str, language: str, no_speech: float = 0.0, log_probability: float = 0.0) -> bool:
     """Whether nobody said that.
 
@@ -47,6 +70,8 @@ def is_made_up(text: str, language: str, no_speech: float = 0.0, log_probability
         no_speech: the model's probability that there is only silence, 0..1.
         log_probability: of its tokens, on average.
     """
+    if not fold(text, language):  # dots
+        return True
     if no_speech > NO_SPEECH and log_probability < UNLIKELY:
         return True
     if len(text) <= CREDIT and any(credit in text.lower() for credit in CREDITS):

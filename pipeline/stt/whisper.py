@@ -7,22 +7,29 @@ somebody else's. It takes from faster-whisper what is the same for one: features
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
-from faster_whisper.audio import pad_or_trim
+from ctranslate2 import DataType, StorageView
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
 
 from pipeline.audio import MIC_RATE
 from pipeline.providers import Word
 from pipeline.stt.growing import Heard
-from pipeline.stt.hallucinations import goes_in_circles, is_made_up, without_circles
+from pipeline.stt.hallucinations import weighed
 from pipeline.stt.recording import Recording
 
 WINDOW_S = 30  # what Whisper was trained to look at, and the most that it can
 FRAMES_PER_S = 100  # of features
+# A window that fits, filled up with less silence, costs less. Seen with trained weights: the words stay the
+# same down to these; in a shorter one it misses the silence that it knows, and says them again and again.
+FITTED_S = 10  # at least
+BEHIND_S = 2  # of silence, at least; behind it there is nothing
+STEP_S = 5  # few windows: what has the same may be in one batch
+TOKENS, TOKENS_PER_S = 16, 25  # nobody says more, in any language
 LATE_S = 10  # before the window's end, in which a longer recording is cut where it is quietest
 PROMPT_TOKENS = 160  # of hints and what was said before; most of 448 is for the answer
 STEP_TOKENS = 16  # a prompt's length is a multiple of it: only equal ones go into one batch
@@ -44,11 +51,17 @@ class Row:
     language: str  # ISO 639-1
     prompt: tuple[int, ...] = ()  # tokens
     detect: bool = False  # it may be another language, and is heard in that, where the model is sure
+    window_s: int = WINDOW_S  # that the model looks at; what is longer is cut into pieces
 
     @property
     def goes_with(self) -> Hashable:
         """What all rows of a batch have in common."""
-        return self.detect, self.language, len(self.prompt)
+        return self.detect, self.language, len(self.prompt), self.window_s
+
+    @property
+    def again(self) -> Row:
+        """For a look with the whole window."""
+        return replace(self, window_s=WINDOW_S)
 
 
 class Whisper:
@@ -57,15 +70,14 @@ class Whisper:
     Args:
         model: a `faster_whisper.WhisperModel`.
         languages: that may be detected.
-        window_s: what it looks at, or a multiple of it where a recording is longer.
+        window_s: what it looks at, or a multiple of it where a recording is longer; 0: what fits the
+            recording on a CPU, WINDOW_S on a GPU.
     """
 
-    def __init__(
-        self, model: Any, beam_size: int, languages: Sequence[str], window_s: int = WINDOW_S
-    ) -> None:
+    def __init__(self, model: Any, beam_size: int, languages: Sequence[str], window_s: int = 0) -> None:
         self._model = model
         self._beam_size = beam_size
-        self._window_s = window_s
+        self._window_s = window_s or (0 if self.device == "cpu" else WINDOW_S)
         self._languages = frozenset(languages)
         self._tokenizers: dict[str, Any] = {}
 
@@ -84,35 +96,41 @@ class Whisper:
         named = tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2] if hints else []
         said = tokenizer.encode(f" {before.strip()}") if before else []
         whole = min(PROMPT_TOKENS, len(named) + len(said)) // STEP_TOKENS * STEP_TOKENS
-        return Row(samples, language, (*named, *said[len(said) - max(0, whole - len(named)) :]), detect)
+        prompt = (*named, *said[len(said) - max(0, whole - len(named)) :])
+        return Row(samples, language, prompt, detect, self._fitting_s(len(samples) / MIC_RATE))
 
-    def run(self, rows: Sequence[Row]) -> list[Heard]:
-        """What was said in each. They go with each other."""
+    def run(self, rows: Sequence[Row]) -> list[Heard | None]:
+        """What was said in each. They go with each other.
+
+        None: too doubtful in a window as short as that; `Row.again` gets an answer."""
+        frames = rows[0].window_s * FRAMES_PER_S
         pieces = [
-            (number, at, piece) for number, row in enumerate(rows) for at, piece in _windows(row.samples)
+            (number, at, piece) for number, row in enumerate(rows) for at, piece in _pieces(row.samples)
         ]
         features = [self._model.feature_extractor(piece.astype(np.float32) / 32768) for _, _, piece in pieces]
-        step = self._window_s * FRAMES_PER_S
-        longest = max(each.shape[-1] for each in features)
-        frames = min(WINDOW_S * FRAMES_PER_S, -(-longest // step) * step)
-        encoded = self._model.encode(np.stack([pad_or_trim(each, frames) for each in features]))
+        encoded = self._encoded([_filled(each, frames) for each in features])
         if rows[0].detect:
             spoken = self._spoken(
                 rows, [index for index, (_, at, _) in enumerate(pieces) if at == 0], encoded
             )
             if any(row.language != language for row, language in zip(rows, spoken, strict=True)):
                 return [
-                    self.run([Row(row.samples, language, row.prompt)])[0]
+                    self.run([replace(row, language=language, detect=False)])[0]
                     for row, language in zip(rows, spoken, strict=True)
                 ]
         language = rows[0].language
         tokenizer = self._tokenizer(language)
-        prompts = [list(rows[number].prompt) for number, _, _ in pieces]
+        longest_s = max(len(piece) for _, _, piece in pieces) / MIC_RATE
+        most = min(self._model.max_length // 2, round(TOKENS + TOKENS_PER_S * longest_s))
+        prompts = [
+            self._model.get_prompt(tokenizer, list(rows[number].prompt), without_timestamps=True)
+            for number, _, _ in pieces
+        ]
         results = self._model.model.generate(
             encoded,
-            [self._model.get_prompt(tokenizer, prompt, without_timestamps=True) for prompt in prompts],
+            prompts,
             beam_size=self._beam_size,
-            max_length=self._model.max_length,
+            max_length=most + max(most, len(prompts[0])),  # half of it it keeps for the prompt, if not more
             return_scores=True,
             return_no_speech_prob=True,
             suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
@@ -121,19 +139,39 @@ class Whisper:
         lengths = [min(each.shape[-1], frames) for each in features]
         alignments = self._model.find_alignment(tokenizer, tokens, encoded, lengths)
         words: list[list[Word]] = [[] for _ in rows]
-        for (number, at, piece), said, result, alignment in zip(
-            pieces, tokens, results, alignments, strict=True
-        ):
+        doubtful = set()
+        for (number, at, piece), result, alignment in zip(pieces, results, alignments, strict=True):
             length = len(result.sequences_ids[0])
-            likely = (
-                result.scores[0] * length / (length + 1)
-            )  # the end's token is in the score, not in the ids
-            if is_made_up(tokenizer.decode(said), language, result.no_speech_prob, likely):
-                continue
-            found = without_circles(_words(alignment, at, len(piece)), language)
-            if not goes_in_circles("".join(word.text for word in found)):
-                words[number] += found
-        return [Heard("".join(word.text for word in each), tuple(each), language) for each in words]
+            # The end's token is in the score, not in the ids.
+            likely = result.scores[0] * length / (length + 1)
+            found = weighed(
+                _words(alignment, at, len(piece)),
+                language,
+                no_speech=result.no_speech_prob,
+                log_probability=likely,
+            )
+            words[number] += found.words
+            if length >= most or found.doubtful:
+                doubtful.add(number)
+        return [
+            None
+            if number in doubtful and rows[0].window_s < WINDOW_S
+            else Heard("".join(word.text for word in each), tuple(each), language)
+            for number, each in enumerate(words)
+        ]
+
+    def _fitting_s(self, length_s: float) -> int:
+        """The window for a recording of that length."""
+        step = self._window_s or STEP_S
+        least = 0 if self._window_s else max(FITTED_S, length_s + BEHIND_S)
+        return min(WINDOW_S, step * ceil(max(least, length_s, 1) / step))
+
+    def _encoded(self, features: Sequence[np.ndarray]) -> Any:
+        """A CPU is faster with one after another than with several at once."""
+        if self.device != "cpu":
+            return self._model.encode(np.stack(features))
+        each = [np.asarray(self._model.encode(one).to(DataType.float32)) for one in features]
+        return StorageView.from_array(np.concatenate(each))
 
     def _spoken(self, rows: Sequence[Row], beginnings: Sequence[int], encoded: Any) -> list[str]:
         """The language expected of each, unless the model is sure of another.
@@ -157,7 +195,15 @@ class Whisper:
         return self._tokenizers[language]
 
 
-def _windows(samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def _filled(features: np.ndarray, frames: int) -> np.ndarray:
+    """With silence behind, and then zeros, as faster-whisper has them, to that length. Without the silence a
+    brief answer loses its full stop; with nothing but silence it is said twice."""
+    quiet = min(BEHIND_S * FRAMES_PER_S, max(0, frames - features.shape[-1]))
+    heard = np.pad(features[:, :frames], ((0, 0), (0, quiet)), constant_values=features.min())
+    return np.pad(heard, ((0, 0), (0, frames - heard.shape[-1])))
+
+
+def _pieces(samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Pieces that Whisper can look at, each with its place in samples."""
     recording, found = Recording(), []
     recording.push(samples)

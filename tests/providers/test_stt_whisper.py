@@ -16,6 +16,7 @@ from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer
 from pipeline.settings import FasterWhisperSettings, Language, Settings, SttSettings
+from pipeline.stt.growing import Heard
 from pipeline.stt.whisper import Row, Whisper
 from tests.providers.ears import Piece, heard
 from tests.providers.tiny_whisper import TINY, Size, make
@@ -42,6 +43,13 @@ async def ears(folder: Path) -> AsyncIterator[Recognizer]:
 def whisper(folder: Path, languages: Sequence[str] = ("en", "de", "ru")) -> Whisper:
     model = faster_whisper.WhisperModel(str(folder), device="cpu", cpu_threads=1, local_files_only=True)
     return Whisper(model, 1, languages)
+
+
+def told(model: Whisper, *rows: Row) -> list[Heard]:
+    """Where no look is too short."""
+    found = [each for each in model.run(rows) if each is not None]
+    assert len(found) == len(rows)
+    return found
 
 
 async def test_it_says_the_words_with_their_times(ears: Recognizer) -> None:
@@ -77,17 +85,62 @@ def test_a_batch_says_what_each_would_say_alone(folder: Path) -> None:
 
 def test_a_recording_longer_than_its_window_is_decoded_in_pieces(folder: Path) -> None:
     sound = np.concatenate([noise(25_000), np.zeros(8000, np.int16), noise(20_000, seed=2)])
-    (heard,) = whisper(folder).run([Row(sound, "en")])
+    (heard,) = told(whisper(folder), Row(sound, "en"))
     assert heard.text.split() == SENTENCE.split() * 2
     assert heard.words[3].end_ms - 400 >= 25_000, "in the quiet between them"
 
 
-def test_a_shorter_window_is_for_what_fits_in(folder: Path) -> None:
+def loaded(folder: Path) -> Any:
     model = faster_whisper.WhisperModel(str(folder), device="cpu", cpu_threads=1, local_files_only=True)
-    brief = Whisper(model, 1, ["en"], window_s=10)
+    model.model = Asked(model.model)
+    return model
+
+
+def test_it_looks_at_what_fits_the_recording(folder: Path) -> None:
+    model = loaded(folder)
+    ours = Whisper(model, 1, ["en"])
+    for seconds in (1, 8, 9, 14, 40):
+        row = ours.row(noise(1000 * seconds), "en", "", "", detect=False)
+        (heard,) = told(ours, row)
+        assert heard == ours.run([row.again])[0]
+    frames = [frames for frames in model.model.frames if frames < 3000]
+    assert frames == [1000, 1000, 1500, 2000], (
+        "seconds of silence behind it, and the whole window for the last"
+    )
+
+
+def test_a_window_that_is_given_is_kept(folder: Path) -> None:
+    model = loaded(folder)
     for seconds in (2, 9, 12, 40):
-        row = Row(noise(1000 * seconds), "en")
-        assert brief.run([row])[0].words == whisper(folder).run([row])[0].words
+        ours = Whisper(model, 1, ["en"], window_s=10)
+        ours.run([ours.row(noise(1000 * seconds), "en", "", "", detect=False)])
+    assert model.model.frames == [1000, 1000, 2000, 3000, 3000]
+
+
+def test_what_is_short_does_not_wait_for_what_is_long(folder: Path) -> None:
+    ours = Whisper(loaded(folder), 1, ["en"])
+    one, three, twelve = (
+        ours.row(noise(1000 * seconds), "en", "", "", detect=False).goes_with for seconds in (1, 3, 12)
+    )
+    assert one == three != twelve
+
+
+def test_where_a_short_look_leaves_doubts_it_looks_again(tmp_path: Path) -> None:
+    model = loaded(make(tmp_path, [" la"] * 14))
+    ours = Whisper(model, 1, ["en"])
+    row = ours.row(noise(2000), "en", "", "", detect=False)
+    assert ours.run([row]) == [None]
+    (heard,) = told(ours, row.again)
+    assert len(heard.words) < 14
+
+
+async def test_the_second_look_is_what_counts(tmp_path: Path) -> None:
+    own = FasterWhisperSettings(model=str(make(tmp_path, [" la"] * 14)), threads=1)
+    ears = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))
+    await ears.start()
+    final = (await heard(ears, [*chunks(noise(2000)), Pause()]))[-1]
+    await ears.close()
+    assert 1 <= len(final.words) < 14
 
 
 def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> None:
@@ -97,7 +150,7 @@ def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> 
     first, last = (model.row(sound, "en", "a b", before, detect=False) for before in ("y" * 300, "z" * 300))
     assert first.prompt[:4] == last.prompt[:4]
     assert first.prompt[4:] != last.prompt[4:]
-    assert model.run([last])[0].text.strip() == SENTENCE
+    assert told(model, last)[0].text.strip() == SENTENCE
 
 
 MANY = Size(TINY.width, TINY.layers, TINY.heads)  # languages
@@ -106,7 +159,7 @@ MANY = Size(TINY.width, TINY.layers, TINY.heads)  # languages
 def test_the_language_expected_stands_where_the_model_is_not_sure_of_another(tmp_path: Path) -> None:
     model = whisper(make(tmp_path, WORDS, size=MANY))
     assert model.multilingual
-    (heard,) = model.run([model.row(noise(40_000), "de", "", "", detect=True)])
+    (heard,) = told(model, model.row(noise(40_000), "de", "", "", detect=True))
     assert (heard.language, heard.text.split()) == ("de", SENTENCE.split() * 2)
 
 
@@ -114,8 +167,8 @@ def test_what_is_spoken_decides_where_the_model_is_sure(tmp_path: Path) -> None:
     folder = make(tmp_path, WORDS, size=MANY, spoken="de")
     model = whisper(folder)
     rows = [model.row(noise(1500), language, "", "", detect=True) for language in ("en", "ru", "de")]
-    assert [(heard.language, heard.text.strip()) for heard in model.run(rows)] == [("de", SENTENCE)] * 3
-    assert whisper(folder, ["en", "ru"]).run(rows[:1])[0].language == "en", "German it may not be"
+    assert [(heard.language, heard.text.strip()) for heard in told(model, *rows)] == [("de", SENTENCE)] * 3
+    assert told(whisper(folder, ["en", "ru"]), rows[0])[0].language == "en", "German it may not be"
 
 
 class Asked:
@@ -123,10 +176,15 @@ class Asked:
 
     def __init__(self, model: Any) -> None:
         self.prompts: list[list[int]] = []
+        self.frames: list[int] = []  # of features, of each recording
         self._model = model
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
+
+    def encode(self, features: Any, **more: Any) -> Any:
+        self.frames += [features.shape[-1]] * features.shape[0]
+        return self._model.encode(features, **more)
 
     def generate(self, features: Any, prompts: list[list[int]], **more: Any) -> Any:
         self.prompts += prompts
@@ -140,7 +198,7 @@ def test_each_language_is_asked_for_by_its_own_token(tmp_path: Path) -> None:
     ours = Whisper(model, 1, get_args(Language))
     for language in get_args(Language):
         asked.prompts.clear()
-        (heard,) = ours.run([ours.row(noise(1000), language, "", "", detect=False)])
+        (heard,) = told(ours, ours.row(noise(1000), language, "", "", detect=False))
         assert (heard.language, heard.text.strip()) == (language, SENTENCE)
         tokens = [model.hf_tokenizer.id_to_token(token) for token in asked.prompts[0]]
         assert tokens[:3] == ["<|startoftranscript|>", f"<|{language}|>", "<|transcribe|>"]
@@ -162,7 +220,7 @@ async def test_somebody_speaks_german_in_an_english_call(tmp_path: Path, detect:
 
 @pytest.mark.parametrize("words", [[" la"] * 14, [" so", " it"] * 7])
 def test_it_does_not_go_round_in_circles(tmp_path: Path, words: list[str]) -> None:
-    (heard,) = whisper(make(tmp_path, words)).run([Row(noise(2000), "en")])
+    (heard,) = told(whisper(make(tmp_path, words)), Row(noise(2000), "en"))
     assert len(heard.words) < len(words)
 
 

@@ -131,7 +131,7 @@ class Answers:
             temperature=llm.temperature,
             max_tokens=call.max_output_tokens or usual,
             persona_name=modes.load().persona(call.mode, call.persona).name,
-            seed=self._seed,
+            seed=self._seed if request.in_conversation else 0,
             tools=call.tools,
             tool_choice=call.tool_choice,
         )

@@ -91,7 +91,7 @@ class Floor:
         gate = Gate(settings.gate, SileroStream(parts.silero))
         guard = EchoGuard() if settings.turns.echo_guard else None
         self.hearing = Hearing(gate, guard, parts.ears, spawn, emit, self._transcribed, self._recogniser_over)
-        self.memory = Memory(parts.mind, dialogue, settings.llm, spawn)
+        self.memory = Memory(parts.mind, dialogue, settings.llm, spawn, seed)
         self.answering = Answering(
             Answers(parts.mind, parts.voice, self.memory, settings, spawn, self._clock, parts.toolbox, seed),
             dialogue,

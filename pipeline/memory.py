@@ -8,8 +8,8 @@ that was not noted.
 
 A model of one's own does one thing at a time, and knows the beginning of its last request only. So notes are
 asked for at the end of the conversation itself, of which the next reply then has to read nothing again. They
-are taken when a reply has been generated, while the person listens to it, and always give way to the next: then
-they are asked for once more, shorter. A mind that fails, takes no notes or never finds the time forgets.
+are taken when a reply has been generated, while the person listens to it, and always give way to the next:
+then they are asked for once more, shorter. A mind that fails, takes no notes or never finds the time forgets.
 """
 
 from __future__ import annotations
@@ -51,15 +51,19 @@ class Memory:
     Args:
         mind: that takes the notes.
         spawn: starts a task in the call's group.
+        seed: of the conversation, by which a mind knows it.
     """
 
-    def __init__(self, mind: Mind, dialogue: Dialogue, settings: LlmSettings, spawn: Spawn) -> None:
+    def __init__(
+        self, mind: Mind, dialogue: Dialogue, settings: LlmSettings, spawn: Spawn, seed: int = 0
+    ) -> None:
         self.notes = ""
         self.covered: set[str] = set()  # ids of items that are in the notes, or forgotten
         self._mind = mind
         self._dialogue = dialogue
         self._settings = settings
         self._spawn = spawn
+        self._seed = seed
         self._noting: asyncio.Task[None] | None = None
         self._gave_way = 0  # times in a row
         self._failures = 0
@@ -142,7 +146,9 @@ class Memory:
         if not most:
             return ""
         asked = Message("user", PROMPT.format(words=int(most * WORDS_A_TOKEN)))
-        options = ReplyOptions(call.language, call.mode, temperature=0.0, max_tokens=most, task="side")
+        options = ReplyOptions(
+            call.language, call.mode, temperature=0.0, max_tokens=most, seed=self._seed, task="side"
+        )
         written: list[str] = []
         async with aclosing(self._mind.reply([*self.messages(system), asked], options)) as stream:  # type: ignore[type-var]
             async for piece in stream:

@@ -149,7 +149,7 @@ class ReplyOptions:
     temperature: float = 0.9
     max_tokens: int = 150
     persona_name: str = ""  # for a mind that does not read the system prompt
-    seed: int = 0  # the same for the whole conversation; lets two conversations begin differently
+    seed: int = 0  # the same for the whole conversation, by which it is known; 0: it is beside one
     tools: tuple[Tool, ...] = ()  # functions that it may call
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
     # "side": work beside the conversation, such as notes on it: nothing comes of a mind that is no model

@@ -5,8 +5,9 @@ to as OpenAI is, without a key.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from pipeline import modes
 from pipeline.errors import ProviderError
 from pipeline.llm.local_servers import shown
 from pipeline.llm.openai import OpenAIMind
+from pipeline.llm.slots import Slots
 from pipeline.openai_account import LOOPBACK
 from pipeline.providers import Message, ReplyOptions
 from pipeline.settings import CallSettings, LocalServer, OpenAILlmSettings, Secrets, Settings
@@ -65,6 +67,9 @@ class LocalMind(OpenAIMind):
         there = {"llm": settings.llm.model_copy(update={"openai": own}), "secrets": Secrets()}
         super().__init__(settings.model_copy(update=there), NAME, PLAINLY.get(server.kind, {}))
         self.server, self.model = server, model
+        self._slots = Slots(server.slots) if server.slots else None
+        # By its name, not its path: people are told of it.
+        self._account.charges = self.charges = replace(self.charges, model=shown(model))
         self.detail = f"{shown(model)} on {server.kind} at {server.address}"
         if model in server.contexts:
             self.context.tokens = int(SPARE * server.contexts[model]) - settings.llm.max_tokens_interview
@@ -90,6 +95,14 @@ class LocalMind(OpenAIMind):
             if error.code != "timeout":
                 raise
             log.warning("mind: %s has not loaded its model yet", self.detail)
+
+    def _request(self, messages: Sequence[Message], options: ReplyOptions) -> dict[str, Any]:
+        request = super()._request(messages, options)
+        beside = not options.seed and options.task == "talk"  # then the server finds a place for it
+        if self._slots and "extra_body" in request and not beside:
+            slot = self._slots.of(options.seed)
+            request["extra_body"] = {**request["extra_body"], "id_slot": slot}
+        return request
 
 
 def _taken(settings: Settings) -> tuple[LocalServer, str] | None:

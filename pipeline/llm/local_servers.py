@@ -4,7 +4,7 @@
     Ollama      11434  the model's namespace      GET /api/tags says what each model can do
     LM Studio   1234   organization_owner         names of embedding models begin with text-embedding-
     vLLM        8000   vllm
-    llama.cpp   8080   llamacpp                   the header Server: llama.cpp
+    llama.cpp   8080   llamacpp                   the header Server: llama.cpp; GET /props counts its slots
 
 llama.cpp and vLLM also say how much a model reads at once (`meta.n_ctx`, `max_model_len`).
 
@@ -70,7 +70,11 @@ async def _look(port: int) -> LocalServer | None:
         listed |= told
     models = tuple(name for name, entry in listed.items() if _talks(name, entry))
     contexts = {name: tokens for name in models if (tokens := _context(listed[name]))}
-    return LocalServer(kind=kind, port=port, models=models, contexts=contexts)
+    slots = 0
+    if kind == "llama.cpp":
+        _, properties = await _get(port, "/props") or ({}, None)
+        slots = _count(properties.get("total_slots")) if isinstance(properties, dict) else 0
+    return LocalServer(kind=kind, port=port, models=models, contexts=contexts, slots=slots)
 
 
 def _entries(listing: Any, key: str, name: str) -> dict[str, Mapping[str, Any]]:
@@ -90,8 +94,12 @@ def _owner(entry: Mapping[str, Any]) -> str:
 def _context(entry: Mapping[str, Any]) -> int:
     """Tokens that a model reads at once, as its server runs it; 0: it does not say."""
     meta = entry.get("meta")
-    tokens = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else 0)
-    return tokens if isinstance(tokens, int) and tokens > 0 else 0
+    return _count(entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else 0))
+
+
+def _count(told: Any) -> int:
+    """0: it is none."""
+    return told if isinstance(told, int) and told > 0 else 0
 
 
 def shown(model: str) -> str:

@@ -17,6 +17,7 @@ from pipeline import modes
 from pipeline.choice import choose, come_since, discovered, plugin
 from pipeline.errors import ConfigError, ProviderError
 from pipeline.llm.local_servers import discover
+from pipeline.notices import heard_by
 from pipeline.providers import Message, ReplyOptions, Token
 from pipeline.settings import LlmSettings, LocalLlmSettings, LocalServer, OpenAILlmSettings, Secrets, Settings
 from server.engines import Engines
@@ -334,6 +335,36 @@ async def test_how_much_a_model_reads_is_known_beforehand_where_its_server_says_
         (found,) = await discover(looking_at(port))
     mind = plugin("llm", "local").create(with_servers(found))
     assert 1000 < mind.context.tokens < 2048 - LlmSettings().max_tokens_interview
+    await mind.close()
+
+
+async def test_a_conversation_names_the_slot_that_knows_it() -> None:
+    listing = json.dumps({"data": [{"id": "phi-4"}], "total_slots": 2}).encode()
+    async with answering(http(listing, headers=b"Server: llama.cpp\r\n")) as port:
+        (found,) = await discover(looking_at(port))
+    async with OpenAIServer() as vendor:
+        vendor.model_names = ["phi-4"]
+        there = found.model_copy(update={"port": port_of(vendor)})
+        mind = plugin("llm", "local").create(with_servers(there))
+        await mind.start()
+        for seed in (7, 8, 7, 8, 0):
+            options = ReplyOptions("en", "chat", seed=seed)
+            assert [piece async for piece in mind.reply([Message("user", "Hi.")], options)]
+        slots = [request.body.get("id_slot") for request in vendor.requests("chat")]
+        assert slots == [0, 0, 1, 0, 1, None], "the first one goes where an interview's prompt was read"
+        await mind.close()
+
+
+async def test_what_is_spent_is_told_by_the_models_name_not_its_path(vendor: OpenAIServer) -> None:
+    vendor.model_names = ["/srv/models/phi-4.gguf"]
+    mind = plugin("llm", "local").create(with_servers(await find(vendor)))
+    told: list[Any] = []
+
+    async def reply() -> None:
+        assert [piece async for piece in mind.reply([Message("user", "Hi.")], CHAT)]
+
+    await asyncio.create_task(reply(), context=heard_by(told.append))
+    assert {spent.model for spent in told} == {"phi-4"}
     await mind.close()
 
 

@@ -215,6 +215,8 @@ class Expecting(Protocol):
 
 
 class Voice(Provider, Protocol):
+    # It may say `unhurried = True`: when it is late, it has much to do, and another one takes over later.
+
     def knows(self, language: str) -> bool:
         """Whether it can speak that language (ISO 639-1)."""
 

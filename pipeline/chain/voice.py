@@ -19,7 +19,7 @@ import numpy as np
 from pipeline import modes
 from pipeline.caption import word_starts
 from pipeline.chain.links import Chain, Link, Links
-from pipeline.chain.relay import Relay
+from pipeline.chain.relay import Attempt, Relay
 from pipeline.providers import Expecting, Speech, VoicePhoneme, VoiceStyle, VoiceWord
 
 # Of a voice that has not been heard yet, at its normal pace: a slow one's.
@@ -125,6 +125,13 @@ class _Phrase(Relay[Speech]):
         """Not before what was handed on can have been heard."""
         heard_by_s = self._since_s + self._given_s if self._given_s else 0.0
         return max(asked_s, heard_by_s - self._links.least_late_s)
+
+    def late_after_s(self, late: Attempt[Speech], following: Link) -> float:
+        """A model on this machine that is late seldom hangs: it has much to do, a longer sentence, another
+        call. In the middle of a talk a pause is better than another's voice."""
+        after_s = super().late_after_s(late, following)
+        unhurried = getattr(late.link.provider, "unhurried", False)
+        return max(after_s, self._links.untried_late_s) if unhurried else after_s
 
     # ------------------------------------------------------------ sound
 

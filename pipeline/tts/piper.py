@@ -57,6 +57,7 @@ class Piper:
     """See `pipeline.providers.Voice`. `VoiceStyle.voice`: see `piper_voices.Folder.choose`."""
 
     name = NAME
+    unhurried = True
 
     def __init__(self, settings: Settings) -> None:
         self._own = settings.tts.piper

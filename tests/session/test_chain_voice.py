@@ -12,6 +12,7 @@ from pipeline import events as ev
 from pipeline import modes
 from pipeline.chain import ChainVoice
 from pipeline.chain.links import Links
+from pipeline.settings import ChainSettings
 from tests.session.call import WORD_MS, Voice
 from tests.session.chains import (
     ANSWER,
@@ -72,6 +73,20 @@ def test_a_late_voice_that_is_there_before_the_next_one_goes_on() -> None:
     assert later.open_streams == 0
     assert not call.of(ev.FellOver)
     assert words(call) == ANSWER
+
+
+@pytest.mark.parametrize("unhurried", [True, False])
+def test_a_voice_that_only_computes_slowly_is_not_changed_for_another_in_mid_talk(unhurried: bool) -> None:
+    class Computing(Voice):
+        async def speak(self, text: str, **how: Any) -> Any:
+            self.delay_ms = 1500 if self.spoken else 100  # a longer sentence, or a machine with more to do
+            async for piece in super().speak(text, **how):
+                yield piece
+
+    slow, other = Computing(), Voice()
+    slow.unhurried = unhurried
+    call = talk(tts=voice(slow, other, settings=ChainSettings()), count=2)
+    assert bool(call.of(ev.FellOver)) == bool(other.spoken) == (not unhurried)
 
 
 def test_a_voice_with_sound_in_reserve_may_be_silent_for_as_long_as_that_lasts() -> None:

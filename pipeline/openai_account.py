@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from pipeline import vendor_words
 from pipeline.errors import ProviderError, Stage
 from pipeline.notices import Spent, Unit, tell
 from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSettings, Settings
@@ -17,6 +19,8 @@ from pipeline.settings import OpenAILlmSettings, OpenAISttSettings, OpenAITtsSet
 NAME = "openai"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEPT_S = 120.0  # a connection is kept for the next request; the HTTP library's own 5 s are over too soon
+NO_CREDIT = "insufficient_quota"
+CODE_BEFORE = re.compile(r"^Error code: \d+ - ")  # the SDK's
 NAMED_MODELS = 8  # how many of the models that may be used an error names
 
 
@@ -53,6 +57,7 @@ class Account:
         base_url = own.base_url or settings.secrets.openai_base_url or ""
         self.hosted = not base_url or urlsplit(base_url).hostname == "api.openai.com"
         self.where = "OpenAI" if self.hosted else base_url
+        self._base_url = f"{stage}.{name}.base_url" if own.base_url else "OPENAI_BASE_URL" if base_url else ""
         self._host = "" if self.hosted else urlsplit(base_url).hostname or base_url
         unit: Unit = "output_tokens" if stage == "llm" else "seconds"
         self.charges = Spent(stage, name, self.model, unit, 0.0, self._host)
@@ -133,6 +138,8 @@ class Account:
                     tell(replace(self.charges, unit=unit, amount=amount))
 
     def bad_response(self, what: str) -> ProviderError:
+        if what.startswith("text/html"):
+            what = f"a web page{self._is_right()}"
         return self._error("bad_response", f"{self.where} answered with {what}")
 
     def translated(self, error: Exception) -> ProviderError:
@@ -143,9 +150,19 @@ class Account:
             return error
         match error:
             case openai.AuthenticationError():
-                return self._error("auth", f"{self.where} refused the key (OPENAI_API_KEY)")
+                refused = (
+                    "refused the key (OPENAI_API_KEY)" if self._key else "wants a key: set OPENAI_API_KEY"
+                )
+                return self._error("auth", f"{self.where} {refused}")
+            case openai.APIStatusError() if error.status_code == 402 or error.code == NO_CREDIT:
+                said = self._clean(error.message)
+                return self._error(
+                    "forbidden", f"{self.where} says that the account has no credit left: {said}"
+                )
             case openai.PermissionDeniedError():
                 return self._error("forbidden", self._not_ours(there=True))
+            case openai.NotFoundError() if not isinstance(error.body, dict):  # not even an error of its kind
+                return self._error("forbidden", f"{self.where} answered 404{self._is_right()}")
             case openai.NotFoundError():
                 return self._error("forbidden", self._not_ours(there=self.hosted))
             case openai.RateLimitError():
@@ -156,9 +173,13 @@ class Account:
                 return self._error("timeout", f"{self.where} said nothing for {self._timeout_s:g} s")
             case openai.APIStatusError():
                 message = self._clean(error.message)
+                if "voice" in (error.param or ""):
+                    message += f" ({self._stage}.{self._name}.voices)"
                 return self._error("bad_response", f"{self.where} answered {error.status_code}: {message}")
             case openai.APIConnectionError():
-                return self._error("unreachable", f"no connection to {self.where}")
+                url = str(error.request.url) if error.request.url.scheme else self.where
+                words = vendor_words.unreachable(self.where, url, self._base_url, error)
+                return self._error("unreachable", words)
         # In mid-stream the HTTP library's own errors come through: httpx, or httpx2 since SDK 3.
         if type(error).__module__.startswith("httpx"):
             if "Timeout" in type(error).__name__:
@@ -174,7 +195,8 @@ class Account:
         fit = [
             name
             for name in self._models
-            if any(kind in name for kind in self._kinds)
+            if name != self.model
+            and any(kind in name for kind in self._kinds)
             and not any(kind in name for kind in self._other_kinds)
         ]
         setting = f"{self._stage}.{self._name}.model"
@@ -186,9 +208,11 @@ class Account:
     def _error(self, code: str, message: str) -> ProviderError:
         return ProviderError(self._stage, self._name, message, code)
 
+    def _is_right(self) -> str:
+        return f"; is {self._base_url} right? It mostly ends in /v1" if self._base_url else ""
+
     def _clean(self, text: str) -> str:
-        text = " ".join(text.split())[:200]
-        return text.replace(self._key, "***") if self._key else text
+        return vendor_words.said(CODE_BEFORE.sub("", text), self._key) or "a web page"
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -87,7 +87,16 @@ class Ears(ABC):
     ) -> None:
         where = urlsplit(own.base_url).hostname or own.base_url or company
         self._key = key.get_secret_value() if key else ""
-        self.vendor = Vendor("stt", name, where, self._key, _key_name(name), own.timeout_s, closings)
+        self.vendor = Vendor(
+            "stt",
+            name,
+            where,
+            self._key,
+            _key_name(name),
+            own.timeout_s,
+            closings,
+            elsewhere=bool(own.base_url),
+        )
         self.lines = Lines(self.connect, own.keep_s)
         self.charges = Spent("stt", name, model, "seconds", 0.0)
         self.name = name

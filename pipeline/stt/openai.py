@@ -125,7 +125,8 @@ class _Transcriptions:
     def _heard(self, answer: Any) -> Heard:
         text = getattr(answer, "text", None)
         if not isinstance(text, str):
-            raise self._account.bad_response("no transcript")
+            page = isinstance(answer, str) and answer.lstrip().startswith("<")
+            raise self._account.bad_response("text/html" if page else "no transcript")
         timed = getattr(answer, "words", None)
         if not timed:
             return Heard("" if is_made_up(text, self._language) else text.strip())

@@ -95,7 +95,14 @@ class ElevenLabs:
         scheme = {"https": "wss", "http": "ws"}.get(address.scheme, address.scheme)
         self._url = urlunsplit((scheme, address.netloc, address.path.rstrip("/"), "", ""))
         self._vendor = Vendor(
-            "tts", NAME, where, self._key, "ELEVENLABS_API_KEY", self._own.timeout_s, {1008: "bad_response"}
+            "tts",
+            NAME,
+            where,
+            self._key,
+            "ELEVENLABS_API_KEY",
+            self._own.timeout_s,
+            {1008: "bad_response"},
+            elsewhere=not hosted,
         )
         self.charges = Spent("tts", NAME, self.model, "characters", 0.0, host)
         self.detail = f"{self.model} at {where}"
@@ -117,12 +124,12 @@ class ElevenLabs:
             except ApiError as error:
                 if "missing_permissions" in str(error.body):
                     return  # a key may be good for speech and not for this list
-                raise self._vendor.refused(error.status_code or 0, "") from None
+                body = error.body if isinstance(error.body, str) else json.dumps(error.body)
+                raise self._vendor.refused(error.status_code or 0, body) from None
             except TimeoutException:
                 raise self._vendor.silent() from None
-            except (HTTPError, OSError):
-                where = self._vendor.where
-                raise self._vendor.error("unreachable", f"no connection to {where}") from None
+            except (HTTPError, OSError) as error:
+                raise self._vendor.unreachable(error, self._own.base_url) from None
             except Exception as error:
                 raise self._vendor.translated(error) from None
         speaking = {model.model_id: model for model in models if model.can_do_text_to_speech}
@@ -211,10 +218,11 @@ class ElevenLabs:
         if not isinstance(said, dict):
             raise self._vendor.bad_response("something that cannot be read")
         if word := said.get("error"):
-            code = CODES.get(str(word), "bad_response")
-            if code in ("auth", "rate_limited"):
-                raise self._vendor.refused(401 if code == "auth" else 429, "")
-            raise self._vendor.error(code, f"{self._vendor.where} says {word} ({self.model})")
+            known = str(word) in CODES
+            reason = (
+                str(said.get("message") or "") if known else ""
+            )  # another one may quote what is to be said
+            raise self._vendor.told(CODES.get(str(word), "bad_response"), f"says {word}", reason)
         return said
 
     # ------------------------------------------------------------------ connections

@@ -86,7 +86,7 @@ async def test_one_link_that_fails_is_a_failure_although_another_stands_in(
     vendor.speech.status = 401
     assert await check(config(vendor)) == 1
     lines = capsys.readouterr().out.splitlines()
-    refused = f"openai: {vendor.base_url} refused the key (OPENAI_API_KEY)"
+    refused = f"openai: {vendor.base_url} wants a key: set OPENAI_API_KEY"
     assert f"speak        failed  {refused}" in lines
     assert any(line.startswith("answer ") and "espeak" in line for line in lines)
     assert lines[-1] == f"failed: voice {refused}"
@@ -98,7 +98,8 @@ async def test_a_stage_without_any_link_that_works_ends_the_check(
     nobody = OpenAILlmSettings(base_url="http://127.0.0.1:9/v1")
     assert await check(config(vendor, provider="openai", openai=nobody)) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "failed: mind openai: no connection to http://127.0.0.1:9/v1; no mind"
+    unheard = "nothing listens there; does it run, and is llm.openai.base_url right?"
+    assert lines[-1] == f"failed: mind openai: no connection to http://127.0.0.1:9/v1: {unheard}; no mind"
     assert not any(line.startswith("answer") for line in lines)
 
 

@@ -19,7 +19,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +30,11 @@ from pipeline.contract.vendor import Behaviour, Outcome, paced
 Route = Literal["chat", "models", "transcriptions", "speech"]
 
 ERRORS = {  # status -> (type, code, message), as OpenAI words them
+    400: (
+        "invalid_request_error",
+        "invalid_value",
+        "Invalid value: 'nobody'. Supported values are: 'alloy'.",
+    ),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided: {key}."),
     403: ("invalid_request_error", "model_not_found", "Project does not have access to model `{model}`."),
     404: ("invalid_request_error", "model_not_found", "The model `{model}` does not exist."),
@@ -76,6 +81,7 @@ class OpenAIServer:
         self.sound: bytes | Callable[[dict[str, Any]], bytes] = b"\x00\x10\x00\xf0" * 6000
         self.sound_type = "audio/pcm"  # Content-Type
         self.block_bytes = 4801  # of it sent at once; odd, as blocks of a network are
+        self.errors = dict(ERRORS)
         self.seen: list[Seen] = []
         self._opened_s: dict[int, float] = {}  # a connection's port -> when its first request came
         self.base_url = ""
@@ -243,7 +249,7 @@ class OpenAIServer:
             if how.status != 200:
                 await asyncio.sleep(how.first_ms / 1000)
                 seen.outcome = "failed"
-                return _error(how, seen)
+                return _error(how, seen, self.errors)
             if how.garbage:
                 content_type, pieces, tail = _garbage(how.garbage, content_type)
             response = web.StreamResponse(headers={"Content-Type": content_type})
@@ -288,11 +294,12 @@ def _model(name: str, owner: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 1, "owned_by": owner}
 
 
-def _error(how: Behaviour, seen: Seen) -> web.Response:
-    kind, code, message = ERRORS[how.status]
+def _error(how: Behaviour, seen: Seen, errors: Mapping[int, tuple[str, str | None, str]]) -> web.Response:
+    kind, code, message = errors[how.status]
     key = seen.headers.get("authorization", "").removeprefix("Bearer ")
     message = message.format(key=key, model=seen.body.get("model", ""))
-    error = {"message": message, "type": kind, "param": None, "code": code}
+    param = "voice" if how.status == 400 else None
+    error = {"message": message, "type": kind, "param": param, "code": code}
     headers = {"Retry-After": str(how.retry_after_s)} if how.status == 429 else {}
     return web.json_response({"error": error}, status=how.status, headers=headers)
 

@@ -14,6 +14,8 @@ from pipeline.settings import Settings
 from tests.contract.parrot import Parrot, ParrotEars, ParrotMind, ParrotVoice
 from tests.contract.parrot_server import ParrotServer
 
+pytestmark = pytest.mark.timeout(600)  # a whole examination; each of its checks is bounded
+
 
 class ChainOfParrots:
     """Two of them with one vendor."""

@@ -12,6 +12,8 @@ from pipeline.choice import BUILT_IN
 from pipeline.contract.suite import Result, names
 from tests.contract.subjects import VENDORS, examined, stage_of, subject
 
+pytestmark = pytest.mark.timeout(600)  # a whole examination; each of its checks is bounded
+
 NO_PROCESS = {"a_killed_process_costs_one_piece_of_work"}
 NO_STREAM = {
     "a_stream_that_is_closed_half_way_is_closed_at_the_vendor",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import http.server
+import itertools
 import json
+import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +27,16 @@ STATIC = Path(__file__).resolve().parents[2] / "static"
 CONTENT_SECURITY_POLICY = HEADERS["Content-Security-Policy"]
 
 
+# What a test that fails is told with, see conftest.
+CONSOLES = Path(tempfile.mkdtemp(prefix="viva-consoles-"))  # a file for each browser
+atexit.register(shutil.rmtree, CONSOLES, ignore_errors=True)
+SHOTS = Path("artifacts")
+_numbers = itertools.count(1)
+_open: list[Browser] = []
+seen: list[str] = []  # by `look`
+LOOK_MS = 3_000
+
+
 def chromium_arguments(microphone: Path | None = None, *, ask: bool = False) -> list[str]:
     """Flags for a browser that talks to a server on this machine.
 
@@ -37,6 +51,8 @@ def chromium_arguments(microphone: Path | None = None, *, ask: bool = False) -> 
         "--disable-component-update",
         "--allow-loopback-in-peer-connection",
         "--disable-features=WebRtcHideLocalIpsWithMdns",
+        "--enable-logging",
+        f"--log-file={CONSOLES / str(next(_numbers))}",
     ]
     if microphone:
         arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
@@ -59,10 +75,28 @@ def chromium(
         browser = playwright.chromium.launch(
             executable_path=chromium_path(), args=[*chromium_arguments(microphone, ask=ask), *more]
         )
+        _open.append(browser)
         try:
             yield browser
+        except BaseException:
+            look()
+            raise
         finally:
+            _open.remove(browser)
             browser.close()
+
+
+def look() -> None:
+    """Notes what every open page shows, for the report on a test that fails."""
+    for page in [page for browser in _open for context in browser.contexts for page in context.pages]:
+        shot = SHOTS / f"{os.getpid()}-{next(_numbers)}.png"
+        try:
+            text = page.inner_text("body", timeout=LOOK_MS)
+            state = page.get_attribute("body", "data-state", timeout=LOOK_MS)
+            page.screenshot(path=shot, timeout=LOOK_MS)
+            seen.append(f"{page.url} in the state {state}, see {shot}\n{text}")
+        except Exception as error:  # whatever it is: the test has failed of something else
+            seen.append(f"{page.url} does not answer: {error}")
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):

@@ -20,6 +20,8 @@ DRIVEN = Path(__file__).resolve().parents[1] / "page" / "driven.js"
 SHOTS = os.environ.get("VIVA_SHOTS")  # a folder: every state is saved there as a picture
 AXE = os.environ.get("VIVA_AXE")  # axe.min.js: every state is checked with it
 SCREENS = {"wide": (1280, 800), "phone": (390, 844)}  # CSS pixels
+HAPPENS_WITHIN_MS = 30_000  # on a busy machine
+expect.set_options(timeout=HAPPENS_WITHIN_MS)
 STILL = "{ motion: 'still' }"  # what a person has chosen before: a face drawn in software takes a core
 
 # getUserMedia as a browser without permission or without a device answers it.
@@ -64,7 +66,7 @@ def open_page(browser: Browser, address: str) -> Iterator[Any]:
         context = browser.new_context(viewport={"width": width, "height": height}, **more)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(HAPPENS_WITHIN_MS)
         if script:
             page.add_init_script(script)
         if storage:

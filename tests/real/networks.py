@@ -89,7 +89,6 @@ class Machine:
             subprocess.Popen(
                 ["ip", "netns", "exec", self.name, *command],
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
             )
         )
 
@@ -121,13 +120,8 @@ class Machine:
 
     def remove(self) -> None:
         for process in self._started:
-            process.terminate()
-        for process in self._started:
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+            process.kill()  # a server that is asked to end waits for those who may come back
+            process.wait(5)
         if (NAMESPACES / self.name).exists():
             _run("ip", "netns", "del", self.name)
 

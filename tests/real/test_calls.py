@@ -74,7 +74,8 @@ async def test_speech_is_heard_answered_and_shown_on_the_wire() -> None:
     microphone = Microphone(np.concatenate([silence(500), speech(QUESTION), silence(6000)]))
     ears, mind = Ears([[QUESTION]]), Mind(["A small fast store."])
     async with (
-        served(ears=ears, mind=mind, call={"greet": False}) as server,
+        # patient: on a busy machine there are gaps in the sound
+        served(ears=ears, mind=mind, call={"greet": False, "patience": 4.0}) as server,
         caller(server, audio=microphone) as one,
     ):
         await one.until("session.created")

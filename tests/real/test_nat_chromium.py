@@ -77,7 +77,11 @@ async def page_at(machine: Machine, folder: Path, arguments: list[str]) -> Async
             page.set_default_timeout(1000 * HAPPENS_WITHIN_S)
             await page.add_init_script(KEEP_PEER)
             await page.route("http://127.0.0.1:*/**", ask_from_here)
-            yield page
+            try:
+                yield page
+            except BaseException:
+                print(await page.inner_text("body"))
+                raise
         finally:
             await browser.close()
 

@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -25,6 +26,7 @@ from tests.sounds import speech
 ROOT = Path(__file__).resolve().parents[2]
 SAID = "I like to cook pasta with my friends on the weekend"
 INTERRUPTION = "Wait please stop for a moment I want to ask you something else"
+SILENT_WITHIN_MS = 600  # 330 of ours, and the browser's own: microphone, encoder, jitter buffer, loudspeaker
 HEARD_MS = 1_200  # of the reply, before it is broken into: past the moment up to which it would be withdrawn
 
 # Somebody at the microphone who speaks when the test says so: a machine may be slow, and Chromium's own
@@ -103,7 +105,7 @@ def server() -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "--port", "0"],
         cwd=ROOT,
-        env=bare(),
+        env=bare(VIVA_CALL__SPEED="1.25"),  # done sooner
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -153,9 +155,21 @@ def recalled(text: str, said: str) -> float:
     return sum(word in text.lower().split() for word in words) / len(words)
 
 
+def kept_waiting_ms() -> dict[Path, float]:
+    """For how long each thread of the server and the browser could have run and got no processor.
+
+    Source: Documentation/scheduler/sched-stats.rst of Linux, /proc/<pid>/schedstat."""
+    waited_ms = {}
+    for process in psutil.Process().children(recursive=True):
+        for thread in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
+            with suppress(OSError):  # it has ended
+                waited_ms[thread] = int(thread.read_text().split()[1]) / 1e6
+    return waited_ms
+
+
 @pytest.mark.real
 @pytest.mark.timeout(180)
-def test_a_person_talks_is_answered_and_can_break_in(tmp_path: Path) -> None:
+def test_a_person_talks_is_answered_and_can_break_in() -> None:
     said, interruption = speech(SAID), speech(INTERRUPTION)
     with server() as address, chromium() as browser, checked(browser) as page:
         trouble = watch_for_trouble(page)
@@ -169,13 +183,15 @@ def test_a_person_talks_is_answered_and_can_break_in(tmp_path: Path) -> None:
         page.wait_for_selector("body[data-state=hearing]", timeout=30_000)
         page.wait_for_selector("body[data-state=speaking]", timeout=30_000)
         page.evaluate("(ms) => window.answered(ms)", HEARD_MS)
+        before_ms = kept_waiting_ms()
         say(page, interruption)
         mine = [text for who, text in transcript(page) if who == "you"]
         assert recalled(mine[-1], SAID) >= 0.7, mine
 
         page.wait_for_selector("body[data-state=interrupted]", timeout=15_000)
         seen = levels(page)
-        page.screenshot(path=str(tmp_path / "interrupted.png"))
+        waited_ms = [ms - before_ms.get(thread, 0.0) for thread, ms in kept_waiting_ms().items()]
+        starved_ms = max(waited_ms, default=0.0)
         page.wait_for_selector("body[data-state=speaking]", timeout=30_000)
         assert len([who for who, _ in transcript(page) if who == "you"]) == 2
 
@@ -190,7 +206,8 @@ def test_a_person_talks_is_answered_and_can_break_in(tmp_path: Path) -> None:
     spoken = np.flatnonzero(mine)
     gaps = np.flatnonzero(np.diff(seen[spoken, 0]) > 2_000)
     began = seen[spoken[gaps[-1] + 1], 0] if len(gaps) else seen[spoken[0], 0]
-    assert theirs[(seen[:, 0] > began - 300) & (seen[:, 0] < began)].any(), "no reply was being spoken"
+    just_before = (seen[:, 0] > began - 1_000) & (seen[:, 0] < began)  # more than a pause between sentences
+    assert theirs[just_before].any(), "no reply was being spoken"
     fell_silent = seen[np.flatnonzero(theirs)[-1], 0]
-    # 330 ms of ours, and the browser's own: microphone, encoder, jitter buffer, loudspeaker.
-    assert fell_silent - began <= 600
+    print(f"silent after {fell_silent - began:.0f} ms; a thread was kept waiting for {starved_ms:.0f} ms")
+    assert fell_silent - began <= SILENT_WITHIN_MS + starved_ms

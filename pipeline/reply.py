@@ -42,6 +42,8 @@ BROKEN_OFF = "Interrupted: it may have been done, or not."  # what a tool said t
 PHRASES = 64  # phrases that may wait for the voice; more than a reply of 300 tokens has
 AGAIN_WORDS = 3  # a phrase of fewer may be said twice: "I see."
 AGAIN = 2  # of a reply's phrases were said before: the model turns in a circle
+LOOP = re.compile(r"(\W*\w.{2,40}?)\1{5}\Z", re.DOTALL)  # likewise: "pixel, pixel, pixel, ..."
+TAIL = 300  # characters in which such a loop is looked for
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +137,7 @@ class Reply:
         self._phrase_count = 0
         self._phrases_said: set[str] = set()  # of words of the mind's
         self._said_again = 0
+        self._tail = ""  # of what it generated
 
     @property
     def steps(self) -> tuple[Message, ...]:
@@ -196,7 +199,7 @@ class Reply:
     def _breaks_off(self) -> bool:
         """What is left is half a sentence behind whole ones: nobody is to hear that."""
         cut = self.cut_short is not None and self.cut_short.reason == "max_output_tokens"
-        return self._circles or (cut and bool(self._phrases_said))
+        return (self._circles or cut) and bool(self._phrases_said)
 
     @property
     def _circles(self) -> bool:
@@ -268,6 +271,9 @@ class Reply:
         if self._spells:
             self._spell(text)
             return
+        self._tail = (self._tail + text)[-TAIL:]
+        if LOOP.search(self._tail):
+            self._said_again = AGAIN
         for phrase in self._cutter.push(text):
             if not self._again(phrase):
                 await self._say(phrase)

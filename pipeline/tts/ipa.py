@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 
+LETTERS_A_DIGIT = 5  # of the name of a number
+LETTERS_SPELT = 3  # of the name of a letter
 REST = "_:"
 STOPS = ".!?…。！？।؟"
 _STOP = re.compile(rf"[{re.escape(STOPS)}][^\w\s]*\s|[。！？]")  # not the one in 4.5, or in A.W.S
@@ -55,7 +57,8 @@ def begins_of_words(
     """At which phoneme, counted over all sentences, each word of the text begins.
 
     Where a sentence has as many words as its phonemes do, they are the same; else (numbers, letters that are
-    spelt) each begins as far into the phonemes as it does into the text, at the nearest word there.
+    spelt) each begins as far into the phonemes as it does into what is said of the text, at the nearest word
+    there.
 
     Args:
         words: where each begins and ends in the text.
@@ -93,9 +96,19 @@ def _begins(text: str, words: Sequence[tuple[int, int]], phonemes: Sequence[str]
         return [0] * len(words)
     if len(begins) == len(words):
         return begins
-    first, last = words[0][0], words[-1][1]
-    places = [len(phonemes) * (start - first) / (last - first) for start, _ in words]
+    said = list(accumulate((_said(text[start:end]) for start, end in words), initial=0))
+    places = [len(phonemes) * before / said[-1] for before in said[:-1]]
     return [_nearest(begins, place) for place in places]
+
+
+def _said(word: str) -> int:
+    """About how many letters are said of it, with a space behind."""
+    spelt = len(word) > 1 and word.isupper()
+    return 1 + sum(
+        LETTERS_A_DIGIT if letter.isdigit() else LETTERS_SPELT if spelt else 1
+        for letter in word
+        if letter.isalnum()
+    )
 
 
 def _nearest(numbers: Sequence[int], to: float) -> int:

@@ -30,6 +30,14 @@ from pipeline.tts.piper_voices import PiperVoiceFile, read
 NAME = "piper"
 PAUSE_MS = 220  # of silence after a sentence, at least; the voices themselves leave next to none
 PIECE_MS = 200  # of sound in one piece: a sentence comes whole
+STRETCHED = 0.57  # of a sentence's length goes with the scale of its phonemes; the rest is their rounding up
+LEAST_SCALE = 0.2
+LEVEL_DB = (
+    -20.0
+)  # dBFS of what is voiced in a sentence, as espeak-ng speaks; Piper makes each as loud as can be
+PEAK_DB = -1.0  # dBFS, at most
+FRAME_MS = 50  # in which what is voiced is looked for
+VOICED_DB = -45.0  # dBFS, at least
 
 
 def missing(settings: Settings) -> str | None:
@@ -87,7 +95,7 @@ class Piper:
         if not text.strip():
             return
         voice, speaker = self._folder.choose(language, modes.voice_of(style, NAME, self._own.voices))
-        request = {"model": str(voice.path), "text": text, "scale": 1 / style.rate, "speaker": speaker}
+        request = {"model": str(voice.path), "text": text, "scale": scale_of(style.rate), "speaker": speaker}
         phrase = _Phrase(text, voice, _word_starts(text, language))
         async for kind, payload in self._ask(request):
             if kind == b"P":
@@ -116,6 +124,27 @@ class Piper:
                 yield kind, payload
         finally:
             writer.close()
+
+
+def scale_of(rate: float) -> float:
+    """Of the lengths of phonemes, so that what is said takes 1 / `rate` of its time.
+
+    A phoneme and the pause behind it are a few frames each, and each is rounded up to whole ones: of that
+    part nothing gets longer or shorter."""
+    return max(LEAST_SCALE, 1 + (1 / rate - 1) / STRETCHED)
+
+
+def leveled(sound: np.ndarray, rate: int) -> np.ndarray:
+    """A sentence as loud as the others: int16 (n,)."""
+    frame = rate * FRAME_MS // 1000
+    whole = sound[: len(sound) // frame * frame].astype(np.float64).reshape(-1, frame) / 32768
+    power = np.mean(whole**2, axis=1)
+    voiced = power[power > 10 ** (VOICED_DB / 10)]
+    if not len(voiced):
+        return sound
+    peak = np.abs(sound.astype(np.float64)).max() / 32768
+    gain = min(10 ** (LEVEL_DB / 20) / np.sqrt(voiced.mean()), 10 ** (PEAK_DB / 20) / peak)
+    return np.round(sound * gain).astype(np.int16)
 
 
 def _word_starts(text: str, language: str) -> list[tuple[int, int]]:
@@ -148,6 +177,7 @@ class _Phrase:
     def push(self, sound: np.ndarray) -> list[Speech]:
         """A whole sentence: int16 (n,) in, pieces out, the first of them with all its marks."""
         phonemes = self._sentences.pop(0)
+        sound = leveled(sound, self._rate)
         lengths = self._lengths or estimated(phonemes, len(sound))
         ends = [self._came + end for end in accumulate(lengths)]
         starts = [self._came, *ends[:-1]][1:-1] or [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -20,7 +21,7 @@ from pipeline.errors import ProviderError
 from pipeline.providers import Speech, VoiceStyle
 from pipeline.settings import PiperSettings, Settings, TtsSettings
 from pipeline.tts.ipa import begins_of_words, estimated
-from pipeline.tts.piper import Piper
+from pipeline.tts.piper import STRETCHED, Piper, leveled, scale_of
 from pipeline.tts.piper_voices import read
 from pipeline.visemes import shapes_of
 from tests.providers.tiny_piper import HOP, RATE, make
@@ -253,3 +254,40 @@ def test_a_sign_that_is_no_word_may_be_spoken() -> None:
 
 def test_a_sentence_without_sound_leaves_the_words_of_the_next_theirs() -> None:
     assert begins_of_words("_. Yes.", [(0, 1), (3, 6)], [[], list("jˈɛs.")]) == [0, 0]
+
+
+def test_what_is_said_of_a_number_moves_the_words_behind_it_by_as_much() -> None:
+    text = "It cost 1,250,000 dollars then."
+    words = [match.span() for match in re.finditer(r"\S*\w\S*", text)]
+    phonemes = list("ɪt kˈɔst wˈʌn mˈɪliən tˈuː hˈʌndɹɪd fˈɪfti θˈaʊzənd dˈɑːlɚz ðˈɛn.")
+    begins = begins_of_words(text, words, [phonemes])
+    heard = ["".join(phonemes[at : at + 3]) for at in begins]
+    assert heard == ["ɪt ", "kˈɔ", "wˈʌ", "dˈɑ", "ðˈɛ"]
+
+
+def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
+    text = "It was 4.5 times. Yes."
+    words = [match.span() for match in re.finditer(r"\S*\w\S*", text)]
+    sentences = [list("ɪt wʌz fˈɔːɹ pɔɪnt fˈaɪv tˈaɪmz."), list("jˈɛs.")]
+    assert begins_of_words(text, words, sentences)[-1] == len(sentences[0])
+
+
+def test_a_sentence_is_as_loud_as_the_others_and_none_is_distorted() -> None:
+    time_s = np.arange(RATE) / RATE
+    tone = np.sin(2 * np.pi * 200 * time_s) * (time_s < 0.7)
+    pointed = tone**15  # loud for moments
+    for sound in (tone, 0.1 * tone, pointed):
+        even = leveled((32767 * sound).astype(np.int16), RATE).astype(float) / 32768
+        voiced = even[: int(0.7 * RATE)]
+        assert 20 * np.log10(np.sqrt(np.mean(voiced**2))) == pytest.approx(-20, abs=0.5)
+        assert 20 * np.log10(np.abs(even).max()) <= -0.9
+    assert not leveled(np.zeros(RATE, np.int16), RATE).any()
+
+
+def test_the_pace_of_a_voice_allows_for_what_does_not_stretch() -> None:
+    def length(rate: float) -> float:
+        """Of a sentence of a trained voice, whose phonemes are rounded up to whole frames."""
+        return (1 - STRETCHED) + STRETCHED * scale_of(rate)
+
+    assert [length(rate) for rate in (0.75, 1.0, 1.3)] == pytest.approx([1 / 0.75, 1.0, 1 / 1.3])
+    assert scale_of(10.0) > 0

@@ -68,3 +68,11 @@ def test_a_sentence_once_more_is_left_out() -> None:
 def test_little_words_may_be_said_again() -> None:
     call = answered("No.\nNo.\nNo.\nNo.\nNever again.")
     assert said(call).split() == "No. No. No. No. Never again.".split()
+
+
+def test_a_word_over_and_over_ends_the_reply_too() -> None:
+    call = answered([Token("Your cats are nice. "), *[Token("Pixel, ")] * 100], token_ms=20)
+    assert said(call).strip() == "Your cats are nice."
+    assert call.mind.open_streams == 0
+    alone = answered([Token("pixel, ")] * 100, token_ms=20)
+    assert 4 <= len(said(alone).split()) <= 8

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 
-LETTERS_A_DIGIT = 5  # of the name of a number
+NUMBERS = "0123456789."
+LETTERS_A_DIGIT = 5  # of its name; also of "point", or "dot"
 LETTERS_SPELT = 3  # of the name of a letter
 REST = "_:"
 STOPS = ".!?…。！？।؟"
+PAUSES = ",;:"
+_PAUSE = re.compile(rf"[{PAUSES}][^\w\s]*\s")  # not the one in 1,000
 _STOP = re.compile(rf"[{re.escape(STOPS)}][^\w\s]*\s|[。！？]")  # not the one in 4.5, or in A.W.S
 
 # espeak-ng's mnemonics. A Latin letter that is not here is its own; what is no letter is none.
@@ -63,24 +66,38 @@ def begins_of_words(
     Args:
         words: where each begins and ends in the text.
     """
-    parts = list(_sentences(text, words))
+    parts = _parts(text, words, _STOP)
     if len(parts) != len(sentences):
         parts, sentences = [words], [[symbol for sentence in sentences for symbol in sentence]]
     begins: list[int] = []
     before = 0
     for part, phonemes in zip(parts, sentences, strict=True):
-        begins += [before + at for at in _begins(text, part, phonemes)]
-        before += len(phonemes)
+        clauses, sounds = _parts(text, part, _PAUSE), _clauses(phonemes)
+        if len(clauses) != len(sounds):
+            clauses, sounds = [part], [phonemes]
+        for clause, sound in zip(clauses, sounds, strict=True):
+            begins += [before + at for at in _begins(text, clause, sound)]
+            before += len(sound)
     return begins
 
 
-def _sentences(text: str, words: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
-    """The words of each sentence."""
+def _parts(
+    text: str, words: Sequence[tuple[int, int]], end: re.Pattern[str]
+) -> list[Sequence[tuple[int, int]]]:
+    """The words up to each of those ends."""
+    parts: list[Sequence[tuple[int, int]]] = []
     first = 0
     for number, (start, _) in enumerate(words, 1):
-        if number == len(words) or _STOP.search(text, start, words[number][0]):
-            yield words[first:number]
+        if number == len(words) or end.search(text, start, words[number][0]):
+            parts.append(words[first:number])
             first = number
+    return parts or [words]
+
+
+def _clauses(phonemes: Sequence[str]) -> list[Sequence[str]]:
+    """Up to each sign at which a voice pauses, and what is left."""
+    cuts = [at + 1 for at, symbol in enumerate(phonemes[:-1]) if symbol in PAUSES]
+    return [phonemes[a:b] for a, b in pairwise([0, *cuts, len(phonemes)])]
 
 
 def _begins(text: str, words: Sequence[tuple[int, int]], phonemes: Sequence[str]) -> list[int]:
@@ -105,9 +122,9 @@ def _said(word: str) -> int:
     """About how many letters are said of it, with a space behind."""
     spelt = len(word) > 1 and word.isupper()
     return 1 + sum(
-        LETTERS_A_DIGIT if letter.isdigit() else LETTERS_SPELT if spelt else 1
-        for letter in word
-        if letter.isalnum()
+        LETTERS_A_DIGIT if letter in NUMBERS else LETTERS_SPELT if spelt else 1
+        for letter in word.rstrip(STOPS)
+        if letter.isalnum() or letter == "."
     )
 
 

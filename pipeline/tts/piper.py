@@ -30,7 +30,7 @@ from pipeline.tts.piper_voices import PiperVoiceFile, read
 NAME = "piper"
 PAUSE_MS = 220  # of silence after a sentence, at least; the voices themselves leave next to none
 PIECE_MS = 200  # of sound in one piece: a sentence comes whole
-STRETCHED = 0.57  # of a sentence's length goes with the scale of its phonemes; the rest is their rounding up
+STRETCHED = 0.65  # of a sentence's length goes with the scale of its phonemes; the rest is their rounding up
 LEAST_SCALE = 0.2
 LEVEL_DB = (
     -20.0

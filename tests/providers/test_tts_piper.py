@@ -265,6 +265,17 @@ def test_what_is_said_of_a_number_moves_the_words_behind_it_by_as_much() -> None
     assert heard == ["ɪt ", "kˈɔ", "wˈʌ", "dˈɑ", "ðˈɛ"]
 
 
+def test_a_number_moves_only_its_own_clause() -> None:
+    text = "It was 4.5 times as fast, and in the 19 nineties, that was so."
+    words = [match.span() for match in re.finditer(r"\S*\w\S*", text)]
+    phonemes = list("ɪt wʌz fˈɔːɹ pɔɪnt fˈaɪv tˈaɪmz æz fˈæst, ænd ɪnðə nˈaɪntiːn nˈaɪntiz, ðæt wʌz sˈoʊ.")
+    begins = begins_of_words(text, words, [phonemes])
+    heard = ["".join(phonemes[at : at + 3]) for at in begins]
+    assert heard[:4] == ["ɪt ", "wʌz", "fˈɔ", "tˈa"]
+    assert heard[6] == "ænd"
+    assert heard[-3:] == ["ðæt", "wʌz", "sˈo"]
+
+
 def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
     text = "It was 4.5 times. Yes."
     words = [match.span() for match in re.finditer(r"\S*\w\S*", text)]

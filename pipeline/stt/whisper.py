@@ -19,7 +19,7 @@ from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
 from pipeline.audio import MIC_RATE
 from pipeline.providers import Word
 from pipeline.stt.growing import Heard
-from pipeline.stt.hallucinations import weighed
+from pipeline.stt.hallucinations import NO_SPEECH, weighed
 from pipeline.stt.recording import Recording
 
 WINDOW_S = 30  # what Whisper was trained to look at, and the most that it can
@@ -30,8 +30,10 @@ FITTED_S = 10  # at least
 BEHIND_S = 2  # of silence, at least; behind it there is nothing
 STEP_S = 5  # few windows: what has the same may be in one batch
 TOKENS, TOKENS_PER_S = 16, 25  # nobody says more, in any language
+SPARSE = 1.0  # tokens a second of voice; with fewer it has stopped before the end
 LATE_S = 10  # before the window's end, in which a longer recording is cut where it is quietest
 PROMPT_TOKENS = 160  # of hints and what was said before; most of 448 is for the answer
+WRITTEN = 100  # characters of what was said before, in which a sentence has to end
 STEP_TOKENS = 16  # a prompt's length is a multiple of it: only equal ones go into one batch
 SURE = 0.8  # probability of another language than the one expected, to take it
 LONGEST_WORD = 2.0  # times the median; what is longer has silence in it
@@ -59,9 +61,14 @@ class Row:
         return self.detect, self.language, len(self.prompt), self.window_s
 
     @property
+    def last(self) -> bool:
+        """Whether there is no better look."""
+        return self.window_s == WINDOW_S and not self.prompt
+
+    @property
     def again(self) -> Row:
-        """For a look with the whole window."""
-        return replace(self, window_s=WINDOW_S)
+        """For a look with the whole window, and without the prompt, which may have misled it."""
+        return replace(self, window_s=WINDOW_S, prompt=())
 
 
 class Whisper:
@@ -94,7 +101,7 @@ class Whisper:
         """With a prompt of the hints, and of what was said before the newest that fits."""
         tokenizer = self._tokenizer(language)
         named = tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2] if hints else []
-        said = tokenizer.encode(f" {before.strip()}") if before else []
+        said = tokenizer.encode(f" {before.strip()}") if before and _well_written(before) else []
         whole = min(PROMPT_TOKENS, len(named) + len(said)) // STEP_TOKENS * STEP_TOKENS
         prompt = (*named, *said[len(said) - max(0, whole - len(named)) :])
         return Row(samples, language, prompt, detect, self._fitting_s(len(samples) / MIC_RATE))
@@ -102,7 +109,7 @@ class Whisper:
     def run(self, rows: Sequence[Row]) -> list[Heard | None]:
         """What was said in each. They go with each other.
 
-        None: too doubtful in a window as short as that; `Row.again` gets an answer."""
+        None: too doubtful; `Row.again` gets an answer."""
         frames = rows[0].window_s * FRAMES_PER_S
         pieces = [
             (number, at, piece) for number, row in enumerate(rows) for at, piece in _pieces(row.samples)
@@ -151,11 +158,12 @@ class Whisper:
                 log_probability=likely,
             )
             words[number] += found.words
-            if length >= most or found.doubtful:
+            ended = SPARSE * _voiced_s(piece) <= length < most or result.no_speech_prob > NO_SPEECH
+            if found.doubtful or not ended:
                 doubtful.add(number)
         return [
             None
-            if number in doubtful and rows[0].window_s < WINDOW_S
+            if number in doubtful and not rows[number].last
             else Heard("".join(word.text for word in each), tuple(each), language)
             for number, each in enumerate(words)
         ]
@@ -195,6 +203,11 @@ class Whisper:
         return self._tokenizers[language]
 
 
+def _well_written(text: str) -> bool:
+    """Whisper goes on as its prompt is written: behind one without stops it sets none any more."""
+    return len(text) < WRITTEN // 2 or any(mark in text[-WRITTEN:] for mark in SENTENCE_ENDS)
+
+
 def _filled(features: np.ndarray, frames: int) -> np.ndarray:
     """With silence behind, and then zeros, as faster-whisper has them, to that length. Without the silence a
     brief answer loses its full stop; with nothing but silence it is said twice."""
@@ -213,6 +226,12 @@ def _pieces(samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
         found.append((at, recording.sound(place)))
         recording.drop(place)
     return [*found, (recording.start, recording.sound(recording.start + left))]
+
+
+def _voiced_s(samples: np.ndarray) -> float:
+    recording = Recording()
+    recording.push(samples)
+    return recording.voiced_s(0, recording.end)
 
 
 def _words(alignment: list[dict[str, Any]], at: int, length: int) -> list[Word]:

@@ -12,6 +12,7 @@ import faster_whisper
 import numpy as np
 import pytest
 
+from pipeline.audio import MIC_RATE
 from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer
@@ -96,8 +97,11 @@ def loaded(folder: Path) -> Any:
     return model
 
 
-def test_it_looks_at_what_fits_the_recording(folder: Path) -> None:
-    model = loaded(folder)
+TALK = [f" w{number}" for number in range(14)]  # enough for as many seconds
+
+
+def test_it_looks_at_what_fits_the_recording(tmp_path: Path) -> None:
+    model = loaded(make(tmp_path, TALK))
     ours = Whisper(model, 1, ["en"])
     for seconds in (1, 8, 9, 14, 40):
         row = ours.row(noise(1000 * seconds), "en", "", "", detect=False)
@@ -134,6 +138,30 @@ def test_where_a_short_look_leaves_doubts_it_looks_again(tmp_path: Path) -> None
     assert len(heard.words) < 14
 
 
+@pytest.mark.parametrize(("seconds", "words"), [(3, SENTENCE.split()), (20, None)])
+def test_a_few_words_are_not_all_of_a_long_recording(
+    folder: Path, seconds: int, words: list[str] | None
+) -> None:
+    ours = Whisper(loaded(folder), 1, ["en"])
+    row = ours.row(noise(1000 * seconds), "en", "", "", detect=False)
+    (found,) = ours.run([row])
+    assert (found and found.text.split()) == words
+    assert told(ours, row.again)[0].text.split() == SENTENCE.split()
+
+
+def test_the_second_look_is_without_the_prompt_which_may_have_misled_it(folder: Path) -> None:
+    ours = Whisper(loaded(folder), 1, ["en"])
+    row = ours.row(noise(20_000), "en", "a b", "y" * 300 + ".", detect=False)
+    assert ours.run([row]) == [None]
+    assert told(ours, row.again)[0].text.split() == SENTENCE.split()
+
+
+def test_of_long_silence_nothing_is_expected(folder: Path) -> None:
+    ours = Whisper(loaded(folder), 1, ["en"])
+    sound = np.concatenate([noise(3000), np.zeros(20 * MIC_RATE, np.int16)])
+    assert told(ours, ours.row(sound, "en", "", "", detect=False))
+
+
 async def test_the_second_look_is_what_counts(tmp_path: Path) -> None:
     own = FasterWhisperSettings(model=str(make(tmp_path, [" la"] * 14)), threads=1)
     ears = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))
@@ -145,12 +173,24 @@ async def test_the_second_look_is_what_counts(tmp_path: Path) -> None:
 
 def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> None:
     model, sound = whisper(folder), noise(1000)
-    tokens = {len(model.row(sound, "en", "a b", "x" * said, detect=False).prompt) for said in range(300)}
+    tokens = {
+        len(model.row(sound, "en", "a b", "x" * said + ".", detect=False).prompt) for said in range(300)
+    }
     assert tokens == {4, *range(16, 161, 16)}, "of few lengths, so that many go together"
-    first, last = (model.row(sound, "en", "a b", before, detect=False) for before in ("y" * 300, "z" * 300))
+    first, last = (
+        model.row(sound, "en", "a b", before, detect=False) for before in ("y" * 300 + ".", "z" * 300 + ".")
+    )
     assert first.prompt[:4] == last.prompt[:4]
     assert first.prompt[4:] != last.prompt[4:]
     assert told(model, last)[0].text.strip() == SENTENCE
+
+
+def test_what_was_written_without_stops_is_no_example(folder: Path) -> None:
+    ours = Whisper(loaded(folder), 1, ["en"])
+    badly, well = "and so on " * 20, "And so on. " * 20
+    prompts = [ours.row(noise(1000), "en", "", before, detect=False).prompt for before in (badly, well)]
+    assert [bool(prompt) for prompt in prompts] == [False, True]
+    assert ours.row(noise(1000), "en", "", "I see, so we went", detect=False).prompt
 
 
 MANY = Size(TINY.width, TINY.layers, TINY.heads)  # languages

@@ -71,11 +71,6 @@ def talk(*, stt: Any = None, llm: Any = None, tts: Any = None, count: int = 1, *
     return made.run(EVERY_MS * count)
 
 
-def usual_wait_ms() -> int:
-    """From the end of speech to the answer, where nothing fails."""
-    return talk().first_sound_ms() - END
-
-
 async def counted(stream: AsyncIterator[Any]) -> AsyncIterator[tuple[int, Any]]:
     number = 0
     async for one in stream:

@@ -25,15 +25,9 @@ from tests.session.chains import (
     ears,
     fell_over,
     talk,
-    usual_wait_ms,
 )
 from tests.session.wild import Way, WildEars
 from tests.sounds import silence
-
-
-@pytest.fixture(scope="module")
-def wait_ms() -> int:
-    return usual_wait_ms()
 
 
 def test_ears_that_die_at_the_pause_are_followed_on_the_whole_sound(wait_ms: int) -> None:

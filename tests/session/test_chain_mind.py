@@ -25,14 +25,8 @@ from tests.session.chains import (
     longest_gap_ms,
     mind,
     talk,
-    usual_wait_ms,
 )
 from tests.session.wild import Way, WildMind
-
-
-@pytest.fixture(scope="module")
-def wait_ms() -> int:
-    return usual_wait_ms()
 
 
 def test_a_mind_that_breaks_off_is_followed_by_one_that_goes_on_from_its_last_word() -> None:

@@ -24,16 +24,10 @@ from tests.session.chains import (
     fell_over,
     longest_gap_ms,
     talk,
-    usual_wait_ms,
     voice,
     words,
 )
 from tests.session.wild import Way, WildVoice
-
-
-@pytest.fixture(scope="module")
-def wait_ms() -> int:
-    return usual_wait_ms()
 
 
 def test_a_voice_that_dies_in_mid_phrase_is_followed_from_the_first_word_that_was_not_whole() -> None:

@@ -60,7 +60,7 @@ class Chosen:
         """One line, for a person."""
         first, *others = (f"{link.name}: {link.provider.detail}" for link in self.each)
         line = "; then ".join([f"{first} ({self.why})", *others])
-        return f"{line}. Better: {self.better}" if self.better else line
+        return f"{line.rstrip('.')}. Better: {self.better}" if self.better else line
 
 
 async def discovered(settings: Settings, own_port: int = 0) -> Settings:

@@ -15,7 +15,7 @@ import pytest
 from pipeline.choice import BUILT_IN, Candidate, Chosen, candidates, choose, plugin
 from pipeline.errors import ConfigError, Stage
 from pipeline.phrase_cache import Remembering
-from pipeline.settings import FasterWhisperSettings, LlmSettings, Secrets, Settings, SttSettings
+from pipeline.settings import FasterWhisperSettings, LlmSettings, LocalServer, Secrets, Settings, SttSettings
 from server.config import load
 from tests.distribution import install
 from tests.environment import OURS
@@ -73,6 +73,12 @@ def test_without_anything_the_embedded_one_is_taken_and_all_others_would_be_bett
     for name in others:
         assert f"{name}: {plugin(stage, name).missing(Settings())}" in chosen.better
     assert str(chosen) == f"{embedded}: {chosen.provider.detail} (embedded). Better: {chosen.better}"
+
+
+def test_a_detail_that_is_a_sentence_ends_with_one_full_stop() -> None:
+    found = LocalServer(kind="Ollama", port=11434, models=("llama3.2",))
+    line = str(choose("llm", Settings(local_servers=(found,))))
+    assert "; then scripted: Scripted interviewer. Not a language model. Better: openai: " in line
 
 
 @pytest.mark.parametrize("stage", STAGES)

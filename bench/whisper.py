@@ -99,7 +99,7 @@ def run(quick: bool) -> dict[str, Any]:
     ]
     sounds = spoken if trained else [noise(1000 * ROW_S, seed=number) for number in range(BATCH)]
     found["throughput"] = _throughput(whisper, whole, model, sounds, 1 if quick else ROUNDS)
-    found["waits"] = {batch: asyncio.run(_waits(whisper, sounds, batch)) for batch in BATCHES}
+    found["waits"] = _shortest_waits(whisper, sounds, 1 if quick else ROUNDS)
     if trained:
         found["words"] = {"fitted": _word_errors(whisper, quick), "whole": _word_errors(whole, quick)}
     for hosted_model in ("whisper-1", "gpt-4o-mini-transcribe"):
@@ -201,6 +201,17 @@ def _stock(model: Any, sound: np.ndarray) -> str:
         condition_on_previous_text=False,
     )
     return "".join(segment.text for segment in segments)
+
+
+def _shortest_waits(
+    whisper: Whisper, sounds: Sequence[np.ndarray], rounds: int
+) -> dict[int, dict[str, float]]:
+    """By the largest batch, of some rounds the best: wall time on a machine that does other things too."""
+    found: dict[int, list[dict[str, float]]] = {batch: [] for batch in BATCHES}
+    for _ in range(rounds):
+        for batch, each in found.items():
+            each.append(asyncio.run(_waits(whisper, sounds, batch)))
+    return {batch: min(each, key=lambda of: of["mean_s"]) for batch, each in found.items()}
 
 
 async def _waits(whisper: Whisper, sounds: Sequence[np.ndarray], batch: int) -> dict[str, float]:

@@ -86,7 +86,7 @@ class PocketsphinxSettings(Section):
 class FasterWhisperSettings(Section):
     model: str = ""  # a folder with a CTranslate2 model, or a name such as "small" (fetched at first use)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    compute_type: str = "default"
+    compute_type: str = "default"  # of CTranslate2; default: int8 on a CPU, that of the weights on a GPU
     threads: int = Field(2, ge=1, le=64)
     beam_size: int = Field(1, ge=1, le=10)
     window_s: int = Field(0, ge=0, le=30)  # it looks at multiples of; 0: what fits on a CPU, 30 on a GPU

@@ -163,7 +163,7 @@ def test_of_long_silence_nothing_is_expected(folder: Path) -> None:
 
 
 async def test_the_second_look_is_what_counts(tmp_path: Path) -> None:
-    own = FasterWhisperSettings(model=str(make(tmp_path, [" la"] * 14)), threads=1)
+    own = FasterWhisperSettings(model=str(make(tmp_path, [" la"] * 14)), threads=1, compute_type="float32")
     ears = plugin("stt", "faster_whisper").create(Settings(stt=SttSettings(faster_whisper=own)))
     await ears.start()
     final = (await heard(ears, [*chunks(noise(2000)), Pause()]))[-1]

@@ -74,7 +74,8 @@ class FasterWhisper:
 
     def __init__(self, own: FasterWhisperSettings) -> None:
         self._own = own
-        self.detail = f"{Path(own.model).name}, {own.compute_type}, on this server"
+        kind = "" if own.compute_type == "default" else f", {own.compute_type}"
+        self.detail = f"{Path(own.model).name}{kind}, on this server"
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="faster-whisper")
         self._loading: asyncio.Future[Whisper] | None = None
         self._started = asyncio.Event()

@@ -98,9 +98,14 @@ class Whisper:
         return str(self._model.model.device)
 
     def row(self, samples: np.ndarray, language: str, hints: str, before: str, *, detect: bool) -> Row:
-        """With a prompt of the hints, and of what was said before the newest that fits."""
+        """With a prompt of the hints, and of what was said before the newest that fits. The hints are given a
+        full stop: behind a list without one, answers have none either."""
         tokenizer = self._tokenizer(language)
-        named = tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2] if hints else []
+        named = (
+            [*tokenizer.encode(f" {hints}")[: PROMPT_TOKENS // 2 - 1], *tokenizer.encode(".")]
+            if hints
+            else []
+        )
         said = tokenizer.encode(f" {before.strip()}") if before and _well_written(before) else []
         whole = min(PROMPT_TOKENS, len(named) + len(said)) // STEP_TOKENS * STEP_TOKENS
         prompt = (*named, *said[len(said) - max(0, whole - len(named)) :])

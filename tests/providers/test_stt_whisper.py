@@ -176,13 +176,22 @@ def test_a_prompt_is_the_hints_and_the_newest_of_what_was_said(folder: Path) -> 
     tokens = {
         len(model.row(sound, "en", "a b", "x" * said + ".", detect=False).prompt) for said in range(300)
     }
-    assert tokens == {4, *range(16, 161, 16)}, "of few lengths, so that many go together"
+    assert tokens == {5, *range(16, 161, 16)}, "of few lengths, so that many go together"
     first, last = (
         model.row(sound, "en", "a b", before, detect=False) for before in ("y" * 300 + ".", "z" * 300 + ".")
     )
-    assert first.prompt[:4] == last.prompt[:4]
-    assert first.prompt[4:] != last.prompt[4:]
+    assert first.prompt[:5] == last.prompt[:5]
+    assert first.prompt[5:] != last.prompt[5:]
     assert told(model, last)[0].text.strip() == SENTENCE
+
+
+def test_hints_end_in_a_full_stop(folder: Path) -> None:
+    loaded_model = loaded(folder)
+    ours = Whisper(loaded_model, 1, ["en"])
+    for hints in ("Redis, Kafka", "Redis, " * 200):
+        prompt = ours.row(noise(1000), "en", hints, "", detect=False).prompt
+        assert loaded_model.hf_tokenizer.decode(list(prompt)).endswith(".")
+        assert len(prompt) <= 80
 
 
 def test_what_was_written_without_stops_is_no_example(folder: Path) -> None:

@@ -30,9 +30,10 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180), pytest.mark.asyncio(lo
 QUESTION = "what is a cache"
 HAPPENS_WITHIN_MS = 30_000
 AUDIBLE, SILENT = 0.02, 0.001  # RMS of 20 ms; espeak-ng speaks at 0.1
+THINGS = "books songs films maps letters plans names prices faces dates notes keys".split()
 LONG = (
     "A cache keeps what was asked before, "
-    + "and it keeps that for a long while, " * 12
+    + "".join(f"and it keeps {things} for a long while, " for things in THINGS)
     + "until it is full."
 )
 

@@ -32,9 +32,10 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120), pytest.mark.asyncio(lo
 QUESTION = "what is a cache"
 HAPPENS_WITHIN_S = 20.0
 AUDIBLE = 500  # RMS of 20 ms, int16; espeak-ng speaks at about 3000
+THINGS = "books songs films maps letters plans names prices faces dates notes keys".split()
 LONG = (
     "A cache keeps what was asked before, "
-    + "and it keeps that for a long while, " * 12
+    + "".join(f"and it keeps {things} for a long while, " for things in THINGS)
     + "until it is full."
 )
 WEATHER = {

@@ -15,6 +15,16 @@ import pytest_asyncio
 FORBIDDEN = "this machine forbids"  # how the reason of such a skip begins
 SETTLE_S = 1.0  # what was cancelled at a test's end gets so long to end
 
+# `make test` shares the tests out to two workers of pytest-xdist. One holds the real calls, one by one; they
+# mostly wait. The other one does the rest beside them, file by file: last, and only with what the calls leave
+# of the processors, what computes and the pages that talk to nobody. Whoever is done first helps with those.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+CALLS = "tests/real/"  # but for PAGES
+PAGES = tuple(f"tests/real/test_page_{what}" for what in ("faults", "labels", "languages", "states"))
+YIELDING = ("tests/pure/", "tests/session/", *PAGES)
+NICENESS = 10
+FIRST, NEXT, LAST = range(3)
+
 # How fast an example is says more about what else the machine does; a test that hangs has its time-out.
 hypothesis.settings.register_profile(
     "viva", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -35,6 +45,35 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class CallsInOneGo(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return CALLS if _order(nodeid) == FIRST else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False  # the order is that of the collection
+    return CallsInOneGo(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if WORKER:
+        items.sort(key=lambda item: _order(item.nodeid))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if WORKER and _order(item.nodeid) == LAST:
+        os.nice(NICENESS - os.nice(0))
+
+
+def _order(nodeid: str) -> int:
+    if nodeid.startswith(YIELDING):
+        return LAST
+    return FIRST if nodeid.startswith(CALLS) else NEXT
 
 
 @pytest.fixture(autouse=True)

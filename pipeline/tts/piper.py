@@ -105,6 +105,7 @@ class Piper:
             else:
                 for speech in phrase.push(np.frombuffer(payload, np.int16)):
                     yield speech
+                await asyncio.sleep(0)  # others are heard between sentences that are all there already
 
     async def _ask(self, request: Mapping[str, object]) -> AsyncIterator[tuple[bytes, bytes]]:
         """The frames that answer it. Raises ProviderError."""
@@ -137,14 +138,14 @@ def scale_of(rate: float) -> float:
 def leveled(sound: np.ndarray, rate: int) -> np.ndarray:
     """A sentence as loud as the others: int16 (n,)."""
     frame = rate * FRAME_MS // 1000
-    whole = sound[: len(sound) // frame * frame].astype(np.float64).reshape(-1, frame) / 32768
-    power = np.mean(whole**2, axis=1)
+    whole = sound[: len(sound) // frame * frame].astype(np.float32).reshape(-1, frame) / 32768
+    power = np.einsum("ij,ij->i", whole, whole) / frame
     voiced = power[power > 10 ** (VOICED_DB / 10)]
     if not len(voiced):
         return sound
-    peak = np.abs(sound.astype(np.float64)).max() / 32768
+    peak = max(int(sound.max()), -int(sound.min())) / 32768
     gain = min(10 ** (LEVEL_DB / 20) / np.sqrt(voiced.mean()), 10 ** (PEAK_DB / 20) / peak)
-    return np.round(sound * gain).astype(np.int16)
+    return np.rint(sound * np.float32(gain)).astype(np.int16)
 
 
 def _word_starts(text: str, language: str) -> list[tuple[int, int]]:

@@ -21,8 +21,9 @@ class Onset:
         if self._held is None:
             return samples
         held = np.concatenate([self._held, samples])
-        loud = np.flatnonzero(np.abs(held.astype(np.int32)) > LOUD)
-        begin = max(0, int(loud[0]) - self._lead) if len(loud) else max(0, len(held) - self._lead)
+        loud = (held > LOUD) | (held < -LOUD)
+        heard = bool(loud.any())
+        begin = max(0, (int(loud.argmax()) if heard else len(held)) - self._lead)
         self.cut += begin
-        self._held = None if len(loud) else held[begin:]
-        return held[begin:] if len(loud) else held[:0]
+        self._held = None if heard else held[begin:]
+        return held[begin:] if heard else held[:0]

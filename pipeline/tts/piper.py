@@ -215,6 +215,7 @@ class _Phrase:
         """With the silence that belongs between this sentence and the next phrase."""
         if self._text.rstrip("\"'”’») ")[-1:] not in STOPS:
             return sound
-        loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > LOUD)
-        quiet = len(sound) - (int(loud[-1]) + 1 if len(loud) else 0)
-        return np.concatenate([sound, np.zeros(max(0, self._rate * PAUSE_MS // 1000 - quiet), np.int16)])
+        pause = self._rate * PAUSE_MS // 1000
+        loud = np.flatnonzero(np.abs(sound[-pause:].astype(np.int32)) > LOUD)
+        quiet = min(pause, len(sound)) - (int(loud[-1]) + 1 if len(loud) else 0)
+        return np.concatenate([sound, np.zeros(pause - quiet, np.int16)])

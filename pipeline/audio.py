@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -14,9 +14,8 @@ MIC_CHUNK = MIC_RATE * CHUNK_MS // 1000  # 320 samples
 VOICE_CHUNK = VOICE_RATE * CHUNK_MS // 1000  # 480 samples
 
 
-@dataclass(frozen=True, slots=True)
-class AudioChunk:
-    """A piece of one continuous stream."""
+class AudioChunk(NamedTuple):
+    """A piece of one continuous stream. 50 a second for each call: a dataclass costs three times as much."""
 
     samples: np.ndarray  # int16, shape (n,), mono
     rate: int  # Hz

@@ -46,7 +46,7 @@ class SileroModel:
         self._session = onnxruntime.InferenceSession(
             str(path or model_path()), providers=["CPUExecutionProvider"], sess_options=options
         )
-
+        self._outputs = [output.name for output in self._session.get_outputs()]
         self._after_silence: dict[int, tuple[list[float], np.ndarray, np.ndarray]] = {}
 
     def after_silence(self, count: int) -> tuple[list[float], np.ndarray, np.ndarray]:
@@ -63,7 +63,7 @@ class SileroModel:
     ) -> tuple[list[float], np.ndarray, np.ndarray]:
         """Windows one after the other, float32 (n, CONTEXT + WINDOW) in [-1, 1], and the two states; their
         probabilities and the new states. Of many in one run each takes half as long as by itself."""
-        answer: Any = self._session.run(None, {"input": windows, "h": h, "c": c})
+        answer: Any = self._session.run(self._outputs, {"input": windows, "h": h, "c": c})
         probabilities, h, c = answer
         return probabilities.reshape(-1).tolist(), h, c
 

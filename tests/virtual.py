@@ -22,10 +22,13 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, owed: Callable[[], bool]) -> None:
         super().__init__()
         self.seconds = 0.0
+        self.called = False  # from another thread
         self._owed = owed
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        ready = super().select(0)
+        alone = not self.called and len(self.get_map()) == 1  # but for what wakes the loop
+        ready = [] if alone else super().select(0)
+        self.called = False
         if ready or timeout == 0:
             return ready
         if self._owed():
@@ -44,6 +47,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.seconds
+
+    def call_soon_threadsafe(self, *args: Any, **context: Any) -> asyncio.Handle:
+        self._jumping.called = True
+        return super().call_soon_threadsafe(*args, **context)
 
 
 def run(work: Coroutine[Any, Any, Result], owed: Callable[[], bool] = lambda: False) -> Result:

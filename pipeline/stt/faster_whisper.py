@@ -124,7 +124,7 @@ class FasterWhisper:
         own = self._own
         kind = own.compute_type
         if kind == "default" and (own.device == "cpu" or not ctranslate2.get_cuda_device_count()):
-            kind = "int8"  # hears the same, and takes half the time of float32
+            kind = "int8"  # a third faster than float32; tiny.en mistakes 3.7 % of words, not 3.2
         path = own.model if _is_folder(own.model) else self._fetch(own.model)
         try:
             model = faster_whisper.WhisperModel(

@@ -90,7 +90,7 @@ class FasterWhisperSettings(Section):
     threads: int = Field(2, ge=1, le=64)
     beam_size: int = Field(1, ge=1, le=10)
     window_s: int = Field(0, ge=0, le=30)  # it looks at multiples of; 0: what fits on a CPU, 30 on a GPU
-    batch: int = Field(0, ge=0, le=64)  # utterances decoded at once; 0: 8 on a GPU, 4 on a CPU
+    batch: int = Field(8, ge=1, le=64)  # utterances decoded at once, at most
     detect_language: bool = False  # what is spoken decides, where the model is sure, not the call's language
 
 

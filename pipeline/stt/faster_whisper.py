@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 NAME = "faster_whisper"
 TELLING_S = 1.0  # of sound, from which its language can be told
-LARGEST_BATCH = {"cuda": 8, "cpu": 4}  # on a CPU with more the first wait longer than the last gain
 WEIGHTS = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
 
@@ -106,8 +105,7 @@ class FasterWhisper:
         assert self._loading is not None
         whisper = await asyncio.shield(self._loading)
         if self._batcher is None:
-            largest = self._own.batch or LARGEST_BATCH[whisper.device]
-            self._batcher = Batcher(self._thread, whisper.run, largest)
+            self._batcher = Batcher(self._thread, whisper.run, self._own.batch)
         decoder = _Decoder(whisper, self._batcher, language, ", ".join(hints), self._own.detect_language)
         async with contextlib.aclosing(growing.transcribe(decoder, audio, language)) as transcripts:
             async for transcript in transcripts:

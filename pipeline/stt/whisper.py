@@ -24,8 +24,8 @@ from pipeline.stt.recording import Recording
 
 WINDOW_S = 30  # what Whisper was trained to look at, and the most that it can
 FRAMES_PER_S = 100  # of features
-# A window that fits, filled up with less silence, costs less. Seen with trained weights: the words stay the
-# same down to these; in a shorter one it misses the silence that it knows, and says them again and again.
+# A window that fits, filled up with less silence, costs less. Seen with trained weights: hardly a word is
+# lost down to these; in a shorter one it misses the silence that it knows, and says them again and again.
 FITTED_S = 10  # at least
 BEHIND_S = 2  # of silence, at least; behind it there is nothing
 STEP_S = 5  # few windows: what has the same may be in one batch

@@ -193,9 +193,11 @@ def _whisper(of: Figures) -> Iterator[Row]:
     )
     speed = of["throughput"]
     yield (
-        f"the same, {of['batch']} calls at once, recordings a second",
-        f"{speed['times']} × stock faster-whisper's ({speed['batch_per_s']} / {speed['stock_per_s']}); "
-        f"{speed['window_times']} × by the window that fits, {speed['batch_times']} × by the batch",
+        f"the same, {of['batch']} calls ask at once, {speed['workers']} workers: recordings a second",
+        f"{speed['calls_per_s']}; from {speed['workers'] * of['batch']} calls {speed['more_calls_per_s']}; "
+        f"one at a time {speed['one_at_a_time_per_s']} (now {speed['more_calls_times']} ×), in the whole "
+        f"window {speed['whole_window_per_s']}, as faster-whisper does it {speed['stock_per_s']} "
+        f"({speed['times']} ×)",
         "≥ 3 ×",
     )
     waits = (f"{batch}: {own['mean_s']} / {own['last_s']} s" for batch, own in of["waits"].items())

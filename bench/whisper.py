@@ -37,6 +37,7 @@ from pipeline.speakable import speakable
 from pipeline.stt import growing
 from pipeline.stt import openai as hosted
 from pipeline.stt.batching import Batcher
+from pipeline.stt.faster_whisper import processors, workers_for
 from pipeline.stt.growing import Heard, Part
 from pipeline.stt.whisper import WINDOW_S, Row, Whisper
 from tests.providers.spoken import Spoken, answered, breaths_ms, microphone, sentences, sound, words_in
@@ -85,7 +86,12 @@ def run(quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(named).expanduser() if trained else make(Path(made), SENTENCE, ROW_S, SIZES[named])
         model = faster_whisper.WhisperModel(
-            str(folder), device=device, compute_type=kind, cpu_threads=THREADS, local_files_only=True
+            str(folder),
+            device=device,
+            compute_type=kind,
+            cpu_threads=THREADS,
+            num_workers=workers_for(THREADS, processors()) if device == "cpu" else 1,
+            local_files_only=True,
         )
     whisper = Whisper(model, 1, ["en"], int(window_s))
     whole = Whisper(model, 1, ["en"], WINDOW_S)
@@ -113,8 +119,8 @@ async def _tail(whisper: Whisper, seconds: float) -> dict[str, Any]:
     """Speech in real time, and one pause, at its end."""
     words = sentences(seconds)
     samples = sound(words)
-    with ThreadPoolExecutor(1) as thread:
-        batcher = Batcher(thread, whisper.run, BATCH)
+    with ThreadPoolExecutor(whisper.workers) as threads:
+        batcher = Batcher(threads, whisper.run, BATCH, whisper.workers)
         decoder = Knowing(whisper, batcher, words)
         began = 0.0
 
@@ -160,28 +166,38 @@ def _row(whisper: Whisper, sound: np.ndarray) -> Row:
 def _throughput(
     whisper: Whisper, whole: Whisper, model: Any, sounds: Sequence[np.ndarray], rounds: int
 ) -> dict[str, Any]:
-    """Recordings a second: faster-whisper's own way; in the whole window; in one that fits; as a batch."""
+    """Recordings a second: faster-whisper's own way; in the whole window; in one that fits; as a batch; and
+    from as many calls as are in a batch, or in one for each worker, that ask at the same moment. A second of
+    the clock, as many calls need all processors at once; and a second of a processor's time."""
     rows, whole_rows = ([_row(each, sound) for sound in sounds] for each in (whisper, whole))
     ways: dict[str, Callable[[], object]] = {
         "stock": lambda: [_stock(model, sound) for sound in sounds],
         "whole_window": lambda: [whole.run([row]) for row in whole_rows],
         "one_at_a_time": lambda: [whisper.run([row]) for row in rows],
         "batch": lambda: [whisper.run(list(kin)) for kin in _kin(rows)],
+        "calls": lambda: asyncio.run(_waits(whisper, sounds, BATCH)),
+        "more_calls": lambda: asyncio.run(_waits(whisper, [*sounds] * whisper.workers, BATCH)),
     }
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    clock = _clock(whisper)
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            began = clock()
+            began = time.perf_counter(), time.process_time()
             way()
-            took[name].append(clock() - began)
-    seconds = {name: statistics.median(each) for name, each in took.items()}
-    return {
-        **{f"{name}_per_s": round(len(sounds) / each, 2) for name, each in seconds.items()},
-        "window_times": round(seconds["whole_window"] / seconds["one_at_a_time"], 2),
-        "batch_times": round(seconds["one_at_a_time"] / seconds["batch"], 2),
-        "times": round(seconds["stock"] / seconds["batch"], 2),
-    }
+            took[name].append((time.perf_counter() - began[0], time.process_time() - began[1]))
+    found: dict[str, Any] = {"workers": whisper.workers}
+    for name, each in took.items():
+        recordings = len(sounds) * (whisper.workers if name == "more_calls" else 1)
+        clock_s, cpu_s = (statistics.median(of) / recordings for of in zip(*each, strict=True))
+        found |= {f"{name}_per_s": round(1 / clock_s, 2), f"{name}_per_cpu_s": round(1 / cpu_s, 2)}
+    for name, way, other in (
+        ("window_times", "one_at_a_time", "whole_window"),
+        ("batch_times", "batch", "one_at_a_time"),
+        ("calls_times", "calls", "one_at_a_time"),
+        ("more_calls_times", "more_calls", "one_at_a_time"),
+        ("times", "more_calls", "stock"),
+    ):
+        found[name] = round(found[f"{way}_per_s"] / found[f"{other}_per_s"], 2)
+    return found
 
 
 def _kin(rows: Sequence[Row]) -> list[list[Row]]:
@@ -218,8 +234,8 @@ async def _waits(whisper: Whisper, sounds: Sequence[np.ndarray], batch: int) -> 
     """Seconds until each of as many calls has its final, asked for at the same moment."""
     began = time.perf_counter()
     ends: list[float] = []
-    with ThreadPoolExecutor(1) as thread:
-        batcher = Batcher(thread, whisper.run, batch)
+    with ThreadPoolExecutor(whisper.workers) as threads:
+        batcher = Batcher(threads, whisper.run, batch, whisper.workers)
 
         async def call(row: Row) -> None:
             await batcher.do(row, row.goes_with, owed=True)

@@ -1,8 +1,8 @@
 """One model for all calls: it takes whatever waits at the moment when it becomes free.
 
 A batcher that waits a fixed time for more collapses under load; this one never waits. What somebody waits for
-goes before what is decoded ahead; among equals, whoever came first. Each call has one piece of work at a time
-(`growing`), so nobody gets more than their share.
+goes before what is decoded ahead, and where there are several threads it finds one free; among equals,
+whoever came first. Each call has one piece of work at a time (`growing`): nobody gets more than their share.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import Generic, TypeVar
 
 Work = TypeVar("Work")
@@ -30,19 +31,25 @@ class Batcher(Generic[Work, Result]):
     """All methods are called on the event loop's thread.
 
     Args:
-        thread: the model's.
+        threads: the model's.
         run: what it does with a batch, there: a result for each piece of work.
         largest: pieces of work in a batch.
+        at_once: batches, as many as there are threads. What waits is shared out among them.
     """
 
     def __init__(
-        self, thread: ThreadPoolExecutor, run: Callable[[Sequence[Work]], Sequence[Result]], largest: int
+        self,
+        threads: ThreadPoolExecutor,
+        run: Callable[[Sequence[Work]], Sequence[Result]],
+        largest: int,
+        at_once: int = 1,
     ) -> None:
         self.largest = largest
-        self._thread = thread
+        self.at_once = at_once
+        self._threads = threads
         self._run = run
         self._waiting: list[_Job[Work, Result]] = []  # bounded by the calls
-        self._busy = False
+        self._running = 0  # batches
 
     async def do(self, work: Work, goes_with: Hashable, *, owed: bool) -> Result:
         """Raises what went wrong. Cancelled while it waits, it is never begun."""
@@ -56,19 +63,22 @@ class Batcher(Generic[Work, Result]):
                 self._waiting.remove(job)
 
     def _begin(self) -> None:
-        if self._busy or not self._waiting:
+        if not self._waiting:
             return
         first = next((job for job in self._waiting if job.owed), self._waiting[0])
+        threads = self.at_once if first.owed else max(1, self.at_once - 1)
+        if self._running >= threads:
+            return
         kin = [job for job in self._waiting if (job.owed, job.goes_with) == (first.owed, first.goes_with)]
-        batch = kin[: self.largest]
+        batch = kin[: min(self.largest, ceil(len(kin) / threads))]
         for job in batch:
             self._waiting.remove(job)
-        self._busy = True
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._run_each, batch)
+        self._running += 1
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._run_each, batch)
         running.add_done_callback(partial(self._done, batch))
 
     def _run_each(self, batch: Sequence[_Job[Work, Result]]) -> Sequence[Result | Exception]:
-        """On the model's thread. What breaks a batch costs only the piece of work that breaks alone."""
+        """On a thread of the model's. What breaks a batch costs only the piece of work that breaks alone."""
         try:
             return self._run([job.work for job in batch])
         except Exception as error:
@@ -81,8 +91,8 @@ class Batcher(Generic[Work, Result]):
         batch: Sequence[_Job[Work, Result]],
         running: asyncio.Future[Sequence[Result | Exception]],
     ) -> None:
-        self._busy = False
-        if running.cancelled():  # the thread is shut down
+        self._running -= 1
+        if running.cancelled():  # the threads are shut down
             for job in batch:
                 job.answer.cancel()
             return

@@ -1,7 +1,7 @@
 """Whisper on this server, through faster-whisper (CTranslate2): any of the 13 languages.
 
 It takes whole recordings: while a person speaks, what is open of the utterance (`growing`) is decoded again
-and again, and once more at a Pause. One model serves all calls (`batching`). It has a thread of its own,
+and again, and once more at a Pause. One model serves all calls (`batching`). It has threads of its own,
 because aiortc encodes on the default executor; CTranslate2 releases the GIL while it computes.
 """
 
@@ -64,6 +64,16 @@ def _is_folder(model: str) -> bool:
     return Path(model).expanduser().is_dir() or model.startswith((".", "~", os.sep))
 
 
+def processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_for(threads: int, processors: int) -> int:
+    """With that many threads each they use all processors; two at least, as one leaves them idle between its
+    steps."""
+    return min(processors, max(2, processors // threads))
+
+
 class FasterWhisper:
     """See `pipeline.providers.Recognizer`."""
 
@@ -73,22 +83,23 @@ class FasterWhisper:
 
     def __init__(self, own: FasterWhisperSettings) -> None:
         self._own = own
-        kind = "" if own.compute_type == "default" else f", {own.compute_type}"
-        self.detail = f"{Path(own.model).name}{kind}, on this server"
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="faster-whisper")
+        self.detail = f"{Path(own.model).name}, on this server"
+        self._threads = ThreadPoolExecutor(own.workers or processors(), thread_name_prefix="faster-whisper")
         self._loading: asyncio.Future[Whisper] | None = None
         self._started = asyncio.Event()
         self._batcher: Batcher[Row, Heard | None] | None = None
 
     async def start(self) -> None:
         if self._loading is None:
-            self._loading = asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+            self._loading = asyncio.get_running_loop().run_in_executor(self._threads, self._load)
             self._started.set()
-        await asyncio.shield(self._loading)
+        whisper = await asyncio.shield(self._loading)
+        where = "this server's GPU" if whisper.device == "cuda" else "this server"
+        self.detail = f"{Path(self._own.model).name} in {whisper.computes_in}, on {where}"
 
     async def close(self) -> None:
         # A decoding in progress ends by itself; nobody waits for it.
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def knows(self, language: str) -> bool:
         english_only = Path(self._own.model).name.endswith(".en")
@@ -105,13 +116,13 @@ class FasterWhisper:
         assert self._loading is not None
         whisper = await asyncio.shield(self._loading)
         if self._batcher is None:
-            self._batcher = Batcher(self._thread, whisper.run, self._own.batch)
+            self._batcher = Batcher(self._threads, whisper.run, self._own.batch, whisper.workers)
         decoder = _Decoder(whisper, self._batcher, language, ", ".join(hints), self._own.detect_language)
         async with contextlib.aclosing(growing.transcribe(decoder, audio, language)) as transcripts:
             async for transcript in transcripts:
                 yield transcript
 
-    # ------------------------------------------------------------------ on the model's thread
+    # ------------------------------------------------------------------ on a thread of the model's
 
     def _load(self) -> Whisper:
         import ctranslate2
@@ -120,8 +131,9 @@ class FasterWhisper:
         from pipeline.stt.whisper import Whisper
 
         own = self._own
+        on_cpu = own.device == "cpu" or not ctranslate2.get_cuda_device_count()
         kind = own.compute_type
-        if kind == "default" and (own.device == "cpu" or not ctranslate2.get_cuda_device_count()):
+        if kind == "default" and on_cpu:
             kind = "int8"  # a third faster than float32; tiny.en mistakes 3.7 % of words, not 3.2
         path = own.model if _is_folder(own.model) else self._fetch(own.model)
         try:
@@ -130,6 +142,7 @@ class FasterWhisper:
                 device=own.device,
                 compute_type=kind,
                 cpu_threads=own.threads,
+                num_workers=own.workers or (workers_for(own.threads, processors()) if on_cpu else 1),
                 local_files_only=True,
             )
         except Exception as error:

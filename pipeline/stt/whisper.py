@@ -72,7 +72,7 @@ class Row:
 
 
 class Whisper:
-    """`run` is for the model's thread.
+    """`run` is for the model's threads, of which there may be as many as `workers`.
 
     Args:
         model: a `faster_whisper.WhisperModel`.
@@ -93,9 +93,19 @@ class Whisper:
         return bool(self._model.model.is_multilingual)
 
     @property
+    def workers(self) -> int:
+        """Batches that it computes at once."""
+        return int(self._model.model.num_workers)
+
+    @property
     def device(self) -> str:
         """cpu or cuda."""
         return str(self._model.model.device)
+
+    @property
+    def computes_in(self) -> str:
+        """A type of CTranslate2's, int8 for short."""
+        return str(self._model.model.compute_type).removesuffix("_float32")
 
     def row(self, samples: np.ndarray, language: str, hints: str, before: str, *, detect: bool) -> Row:
         """With a prompt of the hints, and of what was said before the newest that fits. The hints are given a

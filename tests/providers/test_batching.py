@@ -111,3 +111,23 @@ async def test_what_breaks_a_batch_costs_only_itself(model, thread) -> None:
     one, broken, two = await asyncio.gather(*tasks, return_exceptions=True)
     assert (one, two) == (2, 4)
     assert isinstance(broken, ValueError)
+
+
+async def test_what_waits_is_shared_out_among_the_threads(model) -> None:
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        batcher = Batcher(threads, model.run, 4, at_once=2)
+        first, second = await ask(batcher, [1, 2])
+        others = await ask(batcher, range(3, 9))
+        model.let.release(5)
+        assert await asyncio.gather(first, second, *others) == [2 * work for work in range(1, 9)]
+    assert sorted(map(len, model.batches)) == [1, 1, 1, 2, 3], "six: three, half of the rest, the last"
+
+
+async def test_a_thread_is_kept_free_for_what_is_owed(model) -> None:
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        batcher = Batcher(threads, model.run, 4, at_once=2)
+        ahead = await ask(batcher, [1, 2], owed=False)
+        (owed,) = await ask(batcher, [3])
+        model.let.release(3)
+        await asyncio.gather(*ahead, owed)
+    assert sorted(model.batches[:2]) == [[1], [3]], "the second one ahead waits, though a thread is free"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +18,7 @@ from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer
 from pipeline.settings import FasterWhisperSettings, Language, Settings, SttSettings
+from pipeline.stt.faster_whisper import workers_for
 from pipeline.stt.growing import Heard
 from pipeline.stt.whisper import Row, Whisper
 from tests.providers.ears import Piece, heard
@@ -82,6 +84,23 @@ def test_a_batch_says_what_each_would_say_alone(folder: Path) -> None:
     model = whisper(folder)
     rows = [Row(noise(length, seed=length), "en") for length in (400, 1300, 2000, 3100)]
     assert model.run(rows) == [result for row in rows for result in model.run([row])]
+
+
+def test_two_batches_at_once_disturb_each_other_nowhere(folder: Path) -> None:
+    model = faster_whisper.WhisperModel(str(folder), device="cpu", cpu_threads=1, num_workers=2)
+    shared = Whisper(model, 1, ["en"])
+    batches = [[Row(noise(length, seed=seed), "en") for length in (700, 2900)] for seed in range(12)]
+    with ThreadPoolExecutor(shared.workers) as threads:
+        assert list(threads.map(shared.run, batches)) == [shared.run(batch) for batch in batches]
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 2), (4, 2), (16, 8)])
+def test_the_workers_use_all_processors(processors: int, workers: int) -> None:
+    assert workers_for(2, processors) == workers
+
+
+async def test_on_a_processor_it_computes_in_int8_and_says_so(ears: Recognizer, folder: Path) -> None:
+    assert ears.detail == f"{folder.name} in int8, on this server"
 
 
 def test_a_recording_longer_than_its_window_is_decoded_in_pieces(folder: Path) -> None:

@@ -79,7 +79,7 @@ class Memory:
         llm = self._settings
         notes: list[Message] = []
         if self.notes and given is None:  # a user's message: they are made of what a person said
-            notes = [Message("user", f"{HEADING}\n{self.notes}")]
+            notes = [Message("user", f"{HEADING}\n{self.notes}", stays=True)]
         room = min(llm.history_tokens, getattr(self._mind, "context_tokens", None) or llm.history_tokens)
         room -= estimate_all(notes)
         if given is None:

@@ -99,6 +99,7 @@ class Message:
     note: Mapping[str, Any] | None = None  # what the mind noted with this reply of its own, see Note
     calls: tuple[ToolCall, ...] = ()  # assistant: the outputs of all of them follow at once
     call_id: str = ""  # tool: whose output it is
+    stays: bool = False  # stands for older ones, and is among the last to be left out where not all fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,19 @@ class Context:
         self.tokens = tokens
 
     def fitted(self, messages: Sequence[Message]) -> list[Message]:
-        """Those that fit: the system prompt, and as many of the newest as there is room for, at least one."""
+        """Those that fit: the system prompt, what stays if there is room for it, and as many of the newest as
+        there is room for then, at least one."""
         prompt = [message for message in messages if message.role == "system"]
-        said = [message for message in messages if message.role != "system"]
-        while self.tokens is not None and len(said) > 1 and estimate_all([*prompt, *said]) > self.tokens:
+        stays = [message for message in messages if message.stays]
+        said = [message for message in messages if message.role != "system" and not message.stays]
+        while len(said) > 1 and not self._fit([*prompt, *stays, *said]):
             del said[: min(STEP, len(said) - 1)]
             while len(said) > 1 and said[0].role == "tool":  # its call is gone
                 del said[0]
-        return [*prompt, *said]
+        return [*prompt, *stays, *said] if self._fit([*prompt, *stays, *said]) else [*prompt, *said]
+
+    def _fit(self, messages: Sequence[Message]) -> bool:
+        return self.tokens is None or estimate_all(messages) <= self.tokens
 
     def refused(self, error: openai.APIStatusError, messages: Sequence[Message], answer: int) -> bool:
         """Whether this says that these messages are too long, and learns from it.

@@ -105,6 +105,15 @@ def test_what_fits_is_left_alone_and_the_last_message_always_stays(tokens: int |
         assert estimate_all(fitted) <= max(tokens, estimate_all([SYSTEM, messages[-1]]))
 
 
+@pytest.mark.parametrize(("tokens", "known"), [(200, True), (30, False)])
+def test_notes_on_what_was_said_before_outlast_what_was_said(tokens: int, known: bool) -> None:
+    _, *said = talk(8)
+    notes = Message("user", "Her cats are called Pixel and Byte. " * 5, stays=True)
+    fitted = Context(tokens).fitted([SYSTEM, notes, *said])
+    assert len(fitted) < len(said)
+    assert (fitted[0], fitted[-1], notes in fitted) == (SYSTEM, said[-1], known)
+
+
 async def test_who_spoke_first_is_answered_by_templates_that_want_turns_too() -> None:
     async with LlamaServer(alternates=True) as vendor:
         mind = mind_at(vendor)

@@ -21,11 +21,13 @@ from pipeline.settings import Settings
 from pipeline.tts import espeak
 from server.access.door import LimitSettings
 from server.peer import Peer
+from tests.real.loss import LossyPath, without_candidates
 from tests.real.served import CALLS, Caller, Served, caller, served, udp_sockets, until
 from tests.session.call import Ears, Mind
 from tests.sounds import silence, speech
 
 QUESTION = "what is a cache"
+STUN_SUCCESS = b"\x01\x01"  # a binding's, RFC 8489 §5
 FACES = {"rest", "MBP", "FV", "TH", "S", "EE", "EH", "AH", "OH", "OO"}
 
 pytestmark = pytest.mark.real
@@ -253,6 +255,26 @@ async def test_a_vanished_peer_is_gone_after_its_consent_time_out() -> None:
         await server.until_idle()
         assert time.monotonic() - began < 5
         await until(lambda: udp_sockets() < sockets)
+
+
+async def test_a_peer_whose_answers_are_long_on_their_way_has_not_vanished() -> None:
+    path, answers = LossyPath(), 0
+
+    def slow(packet: bytes) -> list[float]:
+        nonlocal answers
+        answers += packet[:2] == STUN_SUCCESS
+        return [0.7]
+
+    async with served(consent_failures=2, consent_interval_s=0.8) as server:
+        one = Caller(server)
+        answer = await path.open(await one.post(without_candidates(await one.offer())))
+        await one.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        await one.until("session.created")
+        path.up = slow
+        await until(lambda: answers > 2)
+        assert server.worker.load().calls == 1
+        await one.close()
+    path.close()
 
 
 def ice_sockets(pc: RTCPeerConnection) -> list[Any]:

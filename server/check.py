@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -123,7 +124,7 @@ class Trial:
         """All at once, as a server does."""
         links = [link for stage in STAGES for link in self._chosen[stage].each]
         loading = (
-            self._tried(f"load {WORDS[link.stage]}", link, link.provider.start(), lambda _: "")
+            self._tried(f"load {WORDS[link.stage]}", link, link.provider.start(), partial(_detail, link))
             for link in links
         )
         loaded = await asyncio.gather(*loading)
@@ -248,6 +249,11 @@ class Trial:
 
 def _sound(samples: Any) -> str:
     return f"{len(samples) / MIC_RATE:.1f} s of sound"
+
+
+def _detail(link: Chosen, _: object) -> str:
+    """Which some know better when they are loaded."""
+    return link.provider.detail
 
 
 def _how_well(heard: str, voice: str) -> str:

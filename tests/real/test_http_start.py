@@ -232,6 +232,7 @@ async def test_the_check_lists_what_there_is_and_does_one_turn_with_the_embedded
             assert any(re.match(rf"  lacks  {name}: .*\w", line) for line in listed), (stage, name)
     steps = [line.split("  ")[0].strip() for line in timed]
     assert sorted(steps[:3]) == ["load ears", "load mind", "load voice"]
+    assert any("load ears" in line and "pocketsphinx: US English" in line for line in timed)
     assert steps[3:] == ["speak", "listen", "think", "answer", "all"]
     assert " words)" not in out, "a count of words would look like a fault of the recogniser's"
     assert "shows only that it listens" in out

@@ -49,7 +49,7 @@ class Batcher(Generic[Work, Result]):
         self._threads = threads
         self._run = run
         self._waiting: list[_Job[Work, Result]] = []  # bounded by the calls
-        self._running = 0  # batches
+        self._running: list[int] = []  # pieces of work in each batch
 
     async def do(self, work: Work, goes_with: Hashable, *, owed: bool) -> Result:
         """Raises what went wrong. Cancelled while it waits, it is never begun."""
@@ -67,13 +67,13 @@ class Batcher(Generic[Work, Result]):
             return
         first = next((job for job in self._waiting if job.owed), self._waiting[0])
         threads = self.at_once if first.owed else max(1, self.at_once - 1)
-        if self._running >= threads:
+        if len(self._running) >= threads:
             return
         kin = [job for job in self._waiting if (job.owed, job.goes_with) == (first.owed, first.goes_with)]
-        batch = kin[: min(self.largest, ceil(len(kin) / threads))]
+        batch = kin[: min(self.largest, ceil((len(kin) + sum(self._running)) / threads))]
         for job in batch:
             self._waiting.remove(job)
-        self._running += 1
+        self._running.append(len(batch))
         running = asyncio.get_running_loop().run_in_executor(self._threads, self._run_each, batch)
         running.add_done_callback(partial(self._done, batch))
 
@@ -91,7 +91,7 @@ class Batcher(Generic[Work, Result]):
         batch: Sequence[_Job[Work, Result]],
         running: asyncio.Future[Sequence[Result | Exception]],
     ) -> None:
-        self._running -= 1
+        self._running.remove(len(batch))
         if running.cancelled():  # the threads are shut down
             for job in batch:
                 job.answer.cancel()

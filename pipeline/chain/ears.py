@@ -25,6 +25,7 @@ from pipeline.providers import Pause, Transcript
 
 AHEAD_S = 0.35  # before its turn
 ALONG_S = 4.0  # of speech without an answer; an embedded recogniser needs half a second for that
+LATEST_S = 5.0  # however slow it usually is: the next one needs time before the floor gives the turn up
 
 
 class ChainEars(Chain):
@@ -151,7 +152,7 @@ class _Hearing(Relay[Transcript]):
         return self._pauses[self._finals].came_s if self._finals < len(self._pauses) else None
 
     def late_after_s(self, late: Attempt[Transcript], following: Link) -> float:
-        return self._links.late_after_s(late.link)  # each final is work of its own
+        return min(self._links.late_after_s(late.link), LATEST_S)  # each final is work of its own
 
     def ahead_s(self, late_s: float) -> float:
         """Beside one on this machine it would only be in its way."""

@@ -17,7 +17,6 @@ is all there is, and shorter pauses count.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -183,11 +182,12 @@ class _Utterance:
         self._decoding = _Decoding(task, end, owed)
 
     async def _drop(self) -> None:
-        running, self._decoding = self._decoding, None
-        if running is not None:
-            running.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running.task
+        """Returns when it has ended; a request to a vendor takes a while to be called off."""
+        if self._decoding is not None:
+            task = self._decoding.task
+            task.cancel()
+            await asyncio.wait({task})  # and not the task itself: whoever closes us meanwhile cancels this
+            self._decoding = None
 
     async def _decode(self, part: Part, end: int) -> None:
         began = asyncio.get_running_loop().time()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audio import MIC_RATE
-from pipeline.providers import Transcript
+from pipeline.audio import MIC_RATE, AudioChunk
+from pipeline.providers import Pause, Transcript
 from pipeline.stt import growing
+from pipeline.stt.growing import Heard, Part
 from tests import virtual
 from tests.providers.spoken import Listener, Spoken, microphone, sentences, sound, timeline
 
@@ -159,6 +162,42 @@ def test_a_decoding_in_the_background_gives_way_to_a_pause() -> None:
     listener = Listener(timeline([250] * 8, [20] * 8), takes_s=5.0)
     assert finals(heard(listener))[0].text == text(listener.words)
     assert listener.cancelled == 1
+
+
+def test_what_is_closed_while_a_decoding_gives_way_ends_with_it() -> None:
+    words = timeline([250] * 8, [20] * 8)
+
+    async def closed_within_s() -> float:
+        gives_way, over = asyncio.Event(), asyncio.Event()
+
+        class Reluctant(Listener):
+            async def decode(self, part: Part, said: Callable[[str], None]) -> Heard:
+                try:
+                    return await super().decode(part, said)
+                finally:
+                    gives_way.set()
+                    await asyncio.sleep(1.0)
+
+        async def audio() -> AsyncIterator[AudioChunk | Pause]:
+            async for piece in microphone(sound(words)):
+                yield piece
+            yield Pause()
+            await over.wait()  # they may go on
+
+        async def listen() -> None:
+            async with aclosing(growing.transcribe(Reluctant(words, takes_s=60.0), audio(), "en")) as stream:
+                async for _ in stream:
+                    pass
+
+        listening = asyncio.create_task(listen())
+        await gives_way.wait()
+        began_s = asyncio.get_running_loop().time()
+        listening.cancel()
+        await asyncio.wait({listening}, timeout=30)
+        over.set()
+        return asyncio.get_running_loop().time() - began_s
+
+    assert virtual.run(closed_within_s()) < 2
 
 
 def test_the_background_failing_costs_the_partials_alone() -> None:

@@ -34,21 +34,24 @@ def ice_transports(pc: RTCPeerConnection) -> set[RTCIceTransport]:
     return {channel.transport for channel in channels}
 
 
-def begin_nothing_after_close(pc: RTCPeerConnection) -> None:
-    """To be called when all transports of `pc` are there, before setLocalDescription."""
+def begin_nothing_after_close(pc: RTCPeerConnection, vanished: Callable[[], None] = lambda: None) -> None:
+    """To be called when all transports of `pc` are there, before setLocalDescription.
+
+    `vanished` is called before it is closed for want of its peer, which looks like a goodbye of that one."""
     for transport in ice_transports(pc):
         transport.start = _unless_closed(pc, transport.start)  # type: ignore[method-assign]
         agent = transport._connection
-        consent = _unless_closed(pc, partial(query_consent, agent))
+        consent = _unless_closed(pc, partial(query_consent, agent, vanished))
         agent.query_consent = consent  # type: ignore[method-assign]
 
 
-async def query_consent(agent: Connection) -> None:
+async def query_consent(agent: Connection, vanished: Callable[[], None]) -> None:
     """Until the peer has vanished: then the connection is closed. In place of aioice's method."""
     while True:
         await asyncio.sleep(ice.CONSENT_INTERVAL * random.uniform(0.8, 1.2))  # RFC 7675 §5.1
         for pair in list(agent._nominated.values()):
             if not await _answers(agent, pair) and pair in agent._nominated.values():
+                vanished()
                 agent._query_consent_task = None  # this one: closing is not to cancel it
                 return await agent.close()
 

@@ -245,7 +245,8 @@ async def test_a_peer_that_never_connects_is_gone_after_the_time_out() -> None:
         await one.close()
 
 
-async def test_a_vanished_peer_is_gone_after_its_consent_time_out() -> None:
+async def test_a_vanished_peer_is_gone_after_its_consent_time_out(caplog: Any) -> None:
+    caplog.set_level("INFO", "server")
     async with served(consent_interval_s=0.3) as server, caller(server) as one:
         await one.until("session.created")
         sockets = udp_sockets()
@@ -254,6 +255,7 @@ async def test_a_vanished_peer_is_gone_after_its_consent_time_out() -> None:
         began = time.monotonic()
         await server.until_idle()
         assert time.monotonic() - began < 5
+        assert "the network was lost" in caplog.text
         await until(lambda: udp_sockets() < sockets)
 
 

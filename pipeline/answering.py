@@ -69,6 +69,9 @@ class Answering:
         self._asked: Request | None = None  # for a reply, which has not begun
         self._next: Request | None = None  # likewise, behind the one on air
         self._beside: list[Request] = []  # wait for words that are owed
+        # A voice that ended a reply before it was heard, and what had asked for that: it is still owed where
+        # the voice turns out to have been a noise.
+        self._silenced: tuple[Utterance, Request] | None = None
         self._ended = ""  # why the turn that is answered was over
 
     def expect(self) -> None:
@@ -168,19 +171,21 @@ class Answering:
         asked, self._asked = self._asked, None
         self.timeline.stamp("final", self._clock())
         said = bool(fold(text, call.language))
+        missed = not said and (utterance.voiced_ms >= WORDLESS_MS or utterance.failed is not None)
         if not said and utterance.announced:
             self.forget(utterance.item_id)
+        if asked is None and not said and not missed and call.answers_by_itself:
+            asked = self._silenced_by(utterance)
         if asked is None and not (said and call.answers_by_itself):
             self._prepared.drop()
-            unheard = utterance.voiced_ms >= WORDLESS_MS or utterance.failed is not None
-            if said or not unheard or not call.answers_by_itself:
+            if not (missed and call.answers_by_itself):
                 self._nothing_to_say()
             else:
                 deaf = utterance.failed is not None and utterance.failed.code == "unsupported_language"
                 self.say("deaf" if deaf else "not_caught")
             return
         opening = "time_up" if self._ended == "longest" else None
-        if opening or (asked and (asked.patch or asked.given is not None)):
+        if opening or (asked and asked.differs):
             self._prepared.drop()
         answer = self._prepared.take(text)
         self.timeline.note(prepared=answer is not None)
@@ -190,6 +195,12 @@ class Answering:
             answer.metadata = asked.metadata
         answer.to = utterance.item_id if said else None
         self._on_air(answer)
+
+    def _silenced_by(self, utterance: Utterance) -> Request | None:
+        """What asked for the reply that it broke into before there was anything to be heard."""
+        if self._silenced is None or not utterance.includes(self._silenced[0]):
+            return None
+        return self._silenced[1]
 
     def _keep_words(self, utterance: Utterance) -> None:
         text = utterance.words
@@ -338,12 +349,6 @@ class Answering:
         """Just that text."""
         self._on_air(self._answers.text(self._call(), text))
 
-    def repeat(self, text: str) -> None:
-        """Says it once more; nothing new in the history."""
-        answer = self._answers.text(self._call(), text)
-        answer.passing = True
-        self._on_air(answer)
-
     async def murmur(self, text: str, still_fits: Callable[[], bool]) -> None:
         """A listener's sound beside the conversation."""
         aside = self._answers.text(self._call(), text)
@@ -373,10 +378,15 @@ class Answering:
 
     # -------------------------------------------------------------- ends
 
-    def cut(self, reason: str) -> None:
-        """The reply on air is over: silence, streams closed, its item cut to what was heard."""
+    def cut(self, reason: str, by: Utterance | None = None) -> None:
+        """The reply on air is over: silence, streams closed, its item cut to what was heard.
+
+        `by`: who broke into it."""
         self._awaited = self._answered = None  # words that are still owed are kept when they come
         answer = self.air.cut(reason)
+        request = Request() if answer is None else answer.request
+        heard = answer is not None and (answer.audible or not answer.item.spoken or answer.acted)
+        self._silenced = None if by is None or request is None or heard else (by, request)
         if answer is not None:
             item = answer.item
             self.timeline.note(interrupted_after_words=len((item.text or "").split()))

@@ -35,6 +35,12 @@ class Request:
     metadata: Mapping[str, str] | None = None
     given: tuple[Item, ...] | None = None  # what it answers, in place of the history
     in_conversation: bool = True  # False: it leaves nothing in the history, and does not wait for the floor
+    once_more: str | None = None  # just that, which has been said before; it leaves nothing in the history
+
+    @property
+    def differs(self) -> bool:
+        """A reply that was prepared before it came is not what it wants."""
+        return bool(self.patch) or self.given is not None or self.once_more is not None
 
 
 @dataclass(slots=True)
@@ -48,6 +54,7 @@ class Answer:
     item: Item  # what it says
     said: str | None = None  # the person's words it was prepared from
     to: str | None = None  # id of their item
+    request: Request | None = None  # that it was begun for; None: fixed words of ours
     metadata: Mapping[str, str] | None = None
     in_conversation: bool = True
     items: list[Item] = field(default_factory=list)  # that the world has been told of: `item`, and calls
@@ -107,7 +114,7 @@ class Answers:
         request: Request | None = None,
         opening: str | None = None,
     ) -> Answer:
-        """The mind's reply to the history, starting now.
+        """The mind's reply to the history, starting now; or what the request wants said once more.
 
         Args:
             said: the person's words that it answers.
@@ -117,6 +124,10 @@ class Answers:
         """
         request = request or Request()
         call = call.merged(request.patch)
+        if request.once_more is not None:
+            answer = self.text(call, request.once_more)
+            answer.passing, answer.request, answer.metadata = True, request, request.metadata
+            return answer
         system = modes.system_prompt(call.mode, call.persona, call.language, call.topic, call.instructions)
         messages = self._memory.messages(system, request.given)
         self._memory.mind_is_needed()
@@ -144,7 +155,7 @@ class Answers:
         )
         source = thinking(self._mind, messages, options, self._toolbox)
         answer = self._start(call, source, wording, Bounds(call.max_output_tokens, estimate_all(messages)))
-        answer.said, answer.metadata = said, request.metadata
+        answer.said, answer.request, answer.metadata = said, request, request.metadata
         answer.in_conversation = request.in_conversation
         if answer.task is not None:
             answer.task.add_done_callback(lambda _: self._memory.mind_is_free(call, system))

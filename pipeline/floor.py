@@ -375,7 +375,7 @@ class Floor:
         self.hearing.become_turn(interrupted=answer is not None and answer.audible)
         if self.hearing.utterance is not None:
             self.hearing.utterance.go_on(0)  # what was asked in mid-speech is not all of it
-        self.answering.cut("turn_detected")
+        self.answering.cut("turn_detected", self.hearing.utterance)
         self._follow()
 
     def _withdraw(self) -> None:

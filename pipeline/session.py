@@ -34,6 +34,7 @@ __all__ = ["Parts", "Request", "Session"]
 log = logging.getLogger(__name__)
 
 END_WITHIN_S = 5.0  # a call's tasks, once it is over
+REPEATED = {"viva": "repeat"}  # a reply's metadata, by which a client tells what is said once more
 
 
 class Session:
@@ -362,12 +363,15 @@ class Session:
         self._floor.answering.unprepare()
 
     def repeat(self) -> None:
-        """Says the last reply once more (nothing new in the history). Raises CallError."""
-        last = next((i for i in reversed(self.items) if i.role == "assistant" and i.text), None)
-        if last is None or last.text is None:
+        """Says the last reply once more (nothing new in the history); what is being said becomes a turn
+        before it. Raises CallError."""
+        answer = self._floor.air.answer
+        passing = answer.item if answer is not None and answer.passing else None
+        said = (
+            item.text for item in reversed(self.items) if item.role == "assistant" and item is not passing
+        )
+        last = next(filter(None, said), None)
+        if last is None:
             raise CallError("nothing_to_repeat", "nothing has been said yet")
         self._stop_reply()
-        if self._floor.turns.phase is not Phase.LISTENING:
-            raise CallError("busy", "not while you speak")
-        self._floor.handle(turns.ReplyAsked())
-        self._floor.answering.repeat(last.text.strip())
+        self.reply(Request(once_more=last.strip(), metadata=REPEATED))

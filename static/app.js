@@ -164,8 +164,6 @@ export class App {
 
   think() { this.send('viva.think'); this.dispatch({ type: 'page.think' }); }
 
-  repeat() { this.send('viva.repeat'); this.dispatch({ type: 'page.repeat' }); }
-
   async unblock() { await this.audio?.resume(); this.#play(); }
 
   frame(now) {

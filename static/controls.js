@@ -27,7 +27,7 @@ export function bindControls(app) {
   click('mute', () => app.setMuted(!app.model.muted));
   click('think', () => app.think());
   click('done', () => app.send('input_audio_buffer.commit'));
-  click('repeat', () => app.repeat());
+  click('repeat', () => app.send('viva.repeat'));
   click('reset', () => app.begin());
   click('leave', () => app.leave());
   click('again', () => app.home());

@@ -10,7 +10,7 @@ import { breakOff, place, put, remove, textOf } from './turns.js';
 
 // What the server says to a button that had nothing to act on.
 const HARMLESS = ['response_cancel_not_active'];      // the reply ended in the same moment
-const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.', busy: 'Finish what you are saying first; then it can be said once more.' };
+const ERRORS = { input_audio_buffer_commit_empty: 'Say something first: nothing has been heard since the last answer.', nothing_to_repeat: 'Nothing has been said yet.' };
 
 const PARTS = {                                   // that a server may have several of
   stt: 'The recogniser changed from {from} to {to}: {why}.',
@@ -35,7 +35,7 @@ export const START = Object.freeze({
   patience: null,                                 // { ms, spent, why } of this pause
   interruptedAt: null,                            // page's ms
   personSpeaks: false,
-  again: null,                                    // null, 'asked', or the id of the item that says the last answer once more
+  again: null,                                    // null, or the id of the reply, then of its item, that says the last answer once more
   thinking: false,                                // the person has asked for time before their first word
   ending: null,                                   // the server has said that this is the end
   muted: false,
@@ -69,7 +69,6 @@ const ON = {
     turns: m.upSince === null ? m.turns : breakOff(m.turns, `break-${now}`, label('The connection was lost here.')) }),
   'page.ended': (m, e, now) => ({ link: 'ended', audible: false, note: null, soundBlocked: false, ...closeVoice(m, now), ...closeLink(m, now) }),
   'page.start': (m) => ({ ...START, muted: m.muted }),
-  'page.repeat': () => ({ again: 'asked' }),
   'page.think': (m) => ({ thinking: m.phase === 'listening' }),
   'page.muted': (m, e) => ({ muted: e.muted }),
   'page.mic': (m, e) => ({ mic: e.problem, micDrawer: Boolean(e.problem) }),
@@ -114,7 +113,8 @@ const ON = {
   'input_audio_buffer.speech_stopped': (m, e) => ({ personSpeaks: false,
     speech: e.item_id in m.speech ? { ...m.speech, [e.item_id]: { ...m.speech[e.item_id], to: e.audio_end_ms } } : m.speech }),
   // What is said once more is no new turn: the server adds an item for it and takes that back afterwards.
-  'response.output_item.added': (m, e) => ({ again: m.again === 'asked' ? e.item.id : null }),
+  'response.created': (m, e) => ({ again: e.response.metadata?.viva === 'repeat' ? e.response.id : null }),
+  'response.output_item.added': (m, e) => (e.response_id === m.again ? { again: e.item.id } : {}),
   'conversation.item.added': (m, e) => (e.item.id === m.again ? {} : { turns: place(m.turns, e.item, e.previous_item_id) }),
   'conversation.item.done': (m, e) => (e.item.type !== 'message' ? {} : {
     turns: m.turns.map((turn) => (turn.id !== e.item.id ? turn
@@ -140,7 +140,7 @@ const ON = {
     interruptedAt: m.personSpeaks ? now : null }),
   error: (m, e) => {
     const text = HARMLESS.includes(e.error?.code) ? null : ERRORS[e.error?.code] ?? e.error?.message ?? 'Something went wrong on the server.';
-    return text === null ? {} : { again: m.again === 'asked' ? null : m.again, note: { kind: 'trouble', text } };
+    return text === null ? {} : { note: { kind: 'trouble', text } };
   },
 };
 

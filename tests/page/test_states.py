@@ -24,6 +24,10 @@ from tests.real.scenes import (
 
 pytestmark = pytest.mark.real
 
+ANSWER: list[dict[str, Any]] = [
+    {"type": "response.created", "response": {"id": "r-i10", "metadata": None}},
+    {"type": "response.output_item.added", "response_id": "r-i10", "item": item("i10", "assistant", "")},
+]
 UP: list[dict[str, Any]] = [{"type": "page.connecting", "text": ""}, {"type": "page.up"}]
 
 FOLD = """async ([events, stepMs]) => {
@@ -271,7 +275,7 @@ def test_button_without_anything_to_act_on_is_answered_in_plain_words(fold: Any)
 
 def test_what_is_said_once_more_is_no_new_turn(fold: Any) -> None:
     again = [
-        {"type": "page.repeat"},
+        {"type": "response.created", "response": {"id": "r-i9", "metadata": {"viva": "repeat"}}},
         {"type": "response.output_item.added", "response_id": "r-i9", "item": item("i9", "assistant", "")},
         *reply_begins("i9", QUESTION, "i3"),
         *heard("i9", QUESTION, 4),
@@ -282,25 +286,17 @@ def test_what_is_said_once_more_is_no_new_turn(fold: Any) -> None:
     over = [{"type": "conversation.item.deleted", "item_id": "i9"}, floor("listening")]
     after = fold([*EARLIER, *again, *over])
     assert (after["caption"]["text"], after["again"]) == (QUESTION, None), "the strip keeps what was said"
-    answer = {
-        "type": "response.output_item.added",
-        "response_id": "r-i10",
-        "item": item("i10", "assistant", ""),
-    }
-    following = fold([*EARLIER, *again, *over, answer, *reply_begins("i10", "Right.", "i3")])
+    following = fold([*EARLIER, *again, *over, *ANSWER, *reply_begins("i10", "Right.", "i3")])
     assert [turn["id"] for turn in following["turns"]][-1] == "i10"
 
 
-def test_repetition_that_is_refused_hides_no_later_answer(fold: Any) -> None:
-    refused = {"type": "error", "error": {"code": "busy", "message": "raw"}}
-    answer = {
-        "type": "response.output_item.added",
-        "response_id": "r-i9",
-        "item": item("i9", "assistant", ""),
-    }
-    events = [*EARLIER, {"type": "page.repeat"}, refused, answer, *reply_begins("i9", "Right.", "i3")]
-    assert fold(events)["turns"][-1]["id"] == "i9"
-    assert "Finish what you are saying" in fold([*EARLIER, {"type": "page.repeat"}, refused])["note"]["text"]
+def test_repetition_that_is_cut_before_its_first_word_hides_no_later_answer(fold: Any) -> None:
+    cut = [
+        {"type": "response.created", "response": {"id": "r-i9", "metadata": {"viva": "repeat"}}},
+        {"type": "response.done", "response": {"id": "r-i9", "status": "cancelled"}},
+    ]
+    after = fold([*EARLIER, *cut, *ANSWER, *reply_begins("i10", "Right.", "i3")])
+    assert (after["turns"][-1]["id"], after["again"]) == ("i10", None)
 
 
 def test_time_to_think_before_the_first_word_is_acknowledged_until_it(fold: Any) -> None:

@@ -168,6 +168,7 @@ def test_answer_said_once_more_and_time_to_think_are_acknowledged(open_page: Any
     tell(
         page,
         [
+            {"type": "response.created", "response": {"id": "r", "metadata": {"viva": "repeat"}}},
             {"type": "response.output_item.added", "response_id": "r", "item": {"id": "i9"}},
             *reply_begins("i9", "Once more.", "i3"),
         ],

@@ -37,7 +37,7 @@ from pipeline.speakable import speakable
 from pipeline.stt import growing
 from pipeline.stt import openai as hosted
 from pipeline.stt.batching import Batcher
-from pipeline.stt.faster_whisper import processors, workers_for
+from pipeline.stt.faster_whisper import processors, shared_out
 from pipeline.stt.growing import Heard, Part
 from pipeline.stt.whisper import WINDOW_S, Row, Whisper
 from tests.providers.spoken import Spoken, answered, breaths_ms, microphone, sentences, sound, words_in
@@ -46,7 +46,6 @@ from tests.sounds import FLITE_VOICES, mixed, noise, padded, speech
 from tests.vendors.openai_server import OpenAIServer
 
 LENGTHS_S = (5, 15, 45)
-THREADS = 2  # as stt.faster_whisper.threads
 SENTENCE = [f" w{number}" for number in range(15)]  # about what is said in five seconds
 ROW_S = 5.0
 BATCH = 8
@@ -83,14 +82,15 @@ def run(quick: bool) -> dict[str, Any]:
     named, device, kind, window_s = chosen.rsplit(":", 3)
     trained = Path(named).expanduser().is_dir()
     lengths = LENGTHS_S[:2] if quick else LENGTHS_S
+    threads, workers = shared_out(processors())
     with tempfile.TemporaryDirectory() as made:
         folder = Path(named).expanduser() if trained else make(Path(made), SENTENCE, ROW_S, SIZES[named])
         model = faster_whisper.WhisperModel(
             str(folder),
             device=device,
             compute_type=kind,
-            cpu_threads=THREADS,
-            num_workers=workers_for(THREADS, processors()) if device == "cpu" else 1,
+            cpu_threads=threads,
+            num_workers=workers if device == "cpu" else 1,
             local_files_only=True,
         )
     whisper = Whisper(model, 1, ["en"], int(window_s))
@@ -184,7 +184,7 @@ def _throughput(
             began = time.perf_counter(), time.process_time()
             way()
             took[name].append((time.perf_counter() - began[0], time.process_time() - began[1]))
-    found: dict[str, Any] = {"workers": whisper.workers}
+    found: dict[str, Any] = {"processors": processors(), "workers": whisper.workers}
     for name, each in took.items():
         recordings = len(sounds) * (whisper.workers if name == "more_calls" else 1)
         clock_s, cpu_s = (statistics.median(of) / recordings for of in zip(*each, strict=True))

@@ -87,7 +87,7 @@ class FasterWhisperSettings(Section):
     model: str = ""  # a folder with a CTranslate2 model, or a name such as "small" (fetched at first use)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "default"  # of CTranslate2; default: int8 on a CPU, that of the weights on a GPU
-    threads: int = Field(2, ge=1, le=64)  # CPU threads of one batch
+    threads: int = Field(0, ge=0, le=64)  # of one batch; 0: half of the processors, 4 at most
     workers: int = Field(0, ge=0, le=64)  # batches at once; 0: what the processors allow, one on a GPU
     beam_size: int = Field(1, ge=1, le=10)
     window_s: int = Field(0, ge=0, le=30)  # it looks at multiples of; 0: what fits on a CPU, 30 on a GPU

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # 1 s that a start without it does not need
 log = logging.getLogger(__name__)
 
 NAME = "faster_whisper"
+MOST_THREADS = 4  # of one batch: they wait for each other at each of its steps
 TELLING_S = 1.0  # of sound, from which its language can be told
 WEIGHTS = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
@@ -68,10 +69,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_for(threads: int, processors: int) -> int:
-    """With that many threads each they use all processors; two at least, as one leaves them idle between its
-    steps."""
-    return min(processors, max(2, processors // threads))
+def shared_out(processors: int, threads: int = 0, workers: int = 0) -> tuple[int, int]:
+    """Threads of one batch, and batches at once, that together use all processors, and two at once where there
+    are two: threads of one wait for each other. 0: not set."""
+    threads = threads or min(MOST_THREADS, max(1, processors // 2))
+    return threads, workers or min(processors, max(2, processors // threads))
 
 
 class FasterWhisper:
@@ -135,14 +137,15 @@ class FasterWhisper:
         kind = own.compute_type
         if kind == "default" and on_cpu:
             kind = "int8"  # a third faster than float32; tiny.en mistakes 3.7 % of words, not 3.2
+        threads, workers = shared_out(processors(), own.threads, own.workers)
         path = own.model if _is_folder(own.model) else self._fetch(own.model)
         try:
             model = faster_whisper.WhisperModel(
                 str(Path(path).expanduser()),
                 device=own.device,
                 compute_type=kind,
-                cpu_threads=own.threads,
-                num_workers=own.workers or (workers_for(own.threads, processors()) if on_cpu else 1),
+                cpu_threads=threads,
+                num_workers=workers if on_cpu else own.workers or 1,
                 local_files_only=True,
             )
         except Exception as error:

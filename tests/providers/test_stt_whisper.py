@@ -18,7 +18,7 @@ from pipeline.choice import plugin
 from pipeline.errors import ProviderError
 from pipeline.providers import Pause, Recognizer
 from pipeline.settings import FasterWhisperSettings, Language, Settings, SttSettings
-from pipeline.stt.faster_whisper import workers_for
+from pipeline.stt.faster_whisper import shared_out
 from pipeline.stt.growing import Heard
 from pipeline.stt.whisper import Row, Whisper
 from tests.providers.ears import Piece, heard
@@ -94,9 +94,16 @@ def test_two_batches_at_once_disturb_each_other_nowhere(folder: Path) -> None:
         assert list(threads.map(shared.run, batches)) == [shared.run(batch) for batch in batches]
 
 
-@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 2), (4, 2), (16, 8)])
-def test_the_workers_use_all_processors(processors: int, workers: int) -> None:
-    assert workers_for(2, processors) == workers
+@pytest.mark.parametrize(
+    ("processors", "threads", "workers"), [(1, 1, 1), (2, 1, 2), (4, 2, 2), (8, 4, 2), (16, 4, 4)]
+)
+def test_its_threads_use_all_processors(processors: int, threads: int, workers: int) -> None:
+    assert shared_out(processors) == (threads, workers)
+
+
+def test_what_is_set_is_kept_and_the_rest_shared_out() -> None:
+    assert shared_out(16, threads=2) == (2, 8)
+    assert shared_out(16, workers=1) == (4, 1)
 
 
 async def test_on_a_processor_it_computes_in_int8_and_says_so(ears: Recognizer, folder: Path) -> None:

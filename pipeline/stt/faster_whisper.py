@@ -70,8 +70,8 @@ def processors() -> int:
 
 
 def shared_out(processors: int, threads: int = 0, workers: int = 0) -> tuple[int, int]:
-    """Threads of one batch, and batches at once, that together use all processors, and two at once where there
-    are two: threads of one wait for each other. 0: not set."""
+    """Threads of one batch, and batches at once, that together use all processors. Rather two batches than
+    two threads, which wait for each other. 0: not set."""
     threads = threads or min(MOST_THREADS, max(1, processors // 2))
     return threads, workers or min(processors, max(2, processors // threads))
 

@@ -12,7 +12,7 @@ from pipeline.answers import Answer, Answers, Preparation, Request
 from pipeline.dialogue import INTERRUPTED, Dialogue
 from pipeline.errors import CallError, ProviderError
 from pipeline.items import Item, new_id
-from pipeline.languages import fold
+from pipeline.languages import asks_for_nothing, fold, is_murmur
 from pipeline.listening import Utterance
 from pipeline.providers import Message
 from pipeline.settings import CallSettings, Settings
@@ -170,8 +170,9 @@ class Answering:
         call, text = self._call(), utterance.words
         asked, self._asked = self._asked, None
         self.timeline.stamp("final", self._clock())
-        said = bool(fold(text, call.language))
-        missed = not said and (utterance.voiced_ms >= WORDLESS_MS or utterance.failed is not None)
+        said = self._says(utterance)
+        wordless = not fold(text, call.language)
+        missed = wordless and (utterance.voiced_ms >= WORDLESS_MS or utterance.failed is not None)
         if not said and utterance.announced:
             self.forget(utterance.item_id)
         if asked is None and not said and not missed and call.answers_by_itself:
@@ -195,6 +196,15 @@ class Answering:
             answer.metadata = asked.metadata
         answer.to = utterance.item_id if said else None
         self._on_air(answer)
+
+    def _says(self, utterance: Utterance) -> bool:
+        """There are words in it that want an answer: not those of a listener to a reply that was over before
+        the recogniser had found them."""
+        text, language = utterance.words, self._call().language
+        if not fold(text, language) or (utterance.began_over_reply and is_murmur(text, language)):
+            return False
+        beside = 0 < utterance.voiced_ms <= utterance.beside_ms
+        return not (beside and asks_for_nothing(text, language))
 
     def _silenced_by(self, utterance: Utterance) -> Request | None:
         """What asked for the reply that it broke into before there was anything to be heard."""
@@ -230,7 +240,7 @@ class Answering:
         if not self._prepared.is_due(silence_ms):
             return
         text = utterance.words
-        if fold(text, self._call().language) and not self._prepared.holds(text):
+        if self._says(utterance) and not self._prepared.holds(text):
             said = Message("user", (INTERRUPTED if utterance.interrupted else "") + text)
             self._prepared.put(self._answers.begin(self._call(), said=text, ahead=said), self._clock())
 

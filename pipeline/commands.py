@@ -37,6 +37,8 @@ class DropUtterance:
 class BecomeTurn:
     """What began over a reply is the person's turn now: that is over, or goes on beside it."""
 
+    beside: bool = False  # their voice was over before the reply was, and only its words are still to come
+
 
 @dataclass(frozen=True, slots=True)
 class Duck:

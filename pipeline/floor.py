@@ -25,7 +25,7 @@ from pipeline.gate import Gate
 from pipeline.habit import Encouragement, Idle, PauseHabit
 from pipeline.hearing import Hearing
 from pipeline.items import new_id
-from pipeline.languages import fold, is_backchannel, is_fragment, starts_with_interrupt
+from pipeline.languages import asks_for_nothing, fold, starts_with_interrupt
 from pipeline.listening import Utterance
 from pipeline.memory import Memory
 from pipeline.patience import judge, patience_ms
@@ -222,10 +222,13 @@ class Floor:
             case commands.DropUtterance():
                 self.answering.unprepare()
                 self.hearing.drop()
-            case commands.BecomeTurn():
+            case commands.BecomeTurn(beside):
                 self.hearing.become_turn(interrupted=False)
-                if self.hearing.utterance is not None:
-                    self.hearing.utterance.go_on(0)  # what was asked in mid-speech is not all of it
+                utterance = self.hearing.utterance
+                if utterance is not None:
+                    utterance.go_on(0)  # what was asked in mid-speech is not all of it
+                    utterance.began_over_reply = True
+                    utterance.beside_ms = utterance.voiced_ms if beside else 0
             case commands.Interrupt():
                 self._interrupt()
             case commands.Withdraw():
@@ -349,7 +352,7 @@ class Floor:
         # floor count before it.
         settled = transcript.kind == "full" or (transcript.kind == "final" and not self._ears.full_pass)
         if settled:
-            interrupts = said and not is_backchannel(text, language) and not is_fragment(words, language)
+            interrupts = said and not asks_for_nothing(text, language)
         else:
             interrupts = said and starts_with_interrupt(text, language)
         pending = transcript.kind == "final" and not settled

@@ -25,6 +25,7 @@ LAUGHTER = re.compile(
     r"a?ha+h*|heh+|huh|k{3,}|"
     r"(?:h[aeiou]+h*|j[aei]+|[хг][аеио]|ه+ا?|ह[ाीे]|[哈呵嘿嘻]|[はひふへハヒフヘ]|[하허호히헤\u110f\u1112]){2,}"
 )
+DRAWN_OUT = re.compile(r"(.)\1+|[ーぁぃぅぇぉ]")
 UNSPACED = ("zh", "ja")  # written without spaces between words
 WHOLE_ONLY = ("stop", "back")  # cues that count only as the whole utterance
 WHOLE_ONLY_WORDS, WHOLE_ONLY_CHARS = 2, 4  # and so do cues of at most this length
@@ -51,6 +52,11 @@ def fold(text: str, language: str) -> str:
             kept.append(" ")
     folded = ("" if language in UNSPACED else " ").join("".join(kept).split())
     return unicodedata.normalize("NFC", folded)  # a mark may have lost the space before it
+
+
+def _undrawn(folded: str, spaces: bool) -> str:
+    """`folded` as murmurs are compared: without hyphens, and no letter drawn out."""
+    return DRAWN_OUT.sub(r"\1", folded.replace("-", " " if spaces else ""))
 
 
 def _inside_word(text: str, position: int) -> bool:
@@ -155,6 +161,7 @@ class Language:
     fillers: Entries
     fillers_soft: Entries
     backchannels: Entries
+    murmurs: Entries  # undrawn
     asides: Entries  # fillers and backchannels: what is taken from both ends of a cue
     interrupt_words: Entries
     question_starts: Entries
@@ -179,6 +186,11 @@ class Language:
         tried = (folded, self.without_leading(self.fillers, folded))
         return next((rule for rule in self.exceptions if any(map(rule.holds, tried))), None)
 
+    def murmured(self, folded: str) -> bool:
+        """It is nothing but a listener's sounds, however they are spelled."""
+        denied = folded in self.interrupt_words.all
+        return not denied and bool(self.murmurs.fewest(_undrawn(folded, self.spaces)))
+
     def without_leading(self, entries: Entries, folded: str) -> str:
         """`folded` without the entries it begins with; all of it, if it is nothing else."""
         rest = folded
@@ -195,6 +207,8 @@ class Matching:
     cue_extra_chars: int  # zh, ja
     backchannel_max_words: int
     digits_in_a_row: int
+    murmurs: tuple[str, ...]
+    denials: tuple[str, ...]
 
 
 @cache
@@ -222,6 +236,7 @@ def _file() -> dict[str, Any]:
 
 def _language(code: str, table: dict[str, Any]) -> Language:
     spaces = table["spaces"]
+    murmurs = [_undrawn(fold(murmur, code), spaces) for murmur in (*matching().murmurs, *table["murmurs"])]
 
     def entries(words: Iterable[str]) -> Entries:
         return Entries(words, code, spaces)
@@ -252,8 +267,9 @@ def _language(code: str, table: dict[str, Any]) -> Language:
         fillers=entries(table["fillers"]),
         fillers_soft=entries(table["fillers_soft"]),
         backchannels=entries(table["backchannels"]),
+        murmurs=entries(murmurs),
         asides=entries([*table["backchannels"], *table["fillers"]]),
-        interrupt_words=entries(table["interrupt_words"]),
+        interrupt_words=entries([*table["interrupt_words"], *matching().denials]),
         question_starts=entries(table["question_starts"]),
         question_endings=entries(table["question_endings"]),
         digits=entries(table["digits"]),
@@ -279,13 +295,25 @@ def is_backchannel(text: str, language: str) -> bool:
     folded = fold(NOTED.sub(" ", text), language)
     if not folded:
         return bool(fold(text, language))
-    if LAUGHTER.fullmatch(folded.replace(" ", "").replace("-", "")):
+    if LAUGHTER.fullmatch(folded.replace(" ", "").replace("-", "")) or known.murmured(folded):
         return True
     count = known.asides.fewest(folded)
+    if count is None:  # "Mmm, yeah."
+        count = known.asides.fewest(" ".join(word for word in folded.split() if not known.murmured(word)))
     if count is None:
         return False
     size = len(folded.split()) if known.spaces else count
     return count == 1 or size <= matching().backchannel_max_words
+
+
+def is_murmur(text: str, language: str) -> bool:
+    """Whether `text` is nothing but sounds by which somebody listens: "Mm-hmm.", 嗯."""
+    return language_of(language).murmured(fold(text, language))
+
+
+def asks_for_nothing(text: str, language: str) -> bool:
+    """Whether `text`, said over a reply, leaves the floor where it is."""
+    return is_backchannel(text, language) or is_fragment(text, language)
 
 
 def is_fragment(text: str, language: str) -> bool:

@@ -42,6 +42,8 @@ class Utterance:
         self.before: Utterance | None = None  # the same turn's first part, see `continues`
         self.cue: str | None = None  # that has been understood and acted on
         self.voiced_ms = 0
+        self.began_over_reply = False  # and was no interruption of it
+        self.beside_ms = 0  # of its voice, that was over before that reply was
         self.longest_pause_ms = 0  # that turned out to be inside it
         self.text = ""  # newest
         self.final: Transcript | None = None  # of all sound up to the last pause

@@ -333,7 +333,7 @@ class Turns:
 
     def _doubting_reply_ended(self, event: ReplyEnded) -> list[Command]:
         self._hear(self._started_ms)
-        return [BecomeTurn()]
+        return [BecomeTurn(beside=self._silence_ms >= RESUME_AFTER_MS)]
 
     def _doubting_commit(self, event: Commit) -> list[Command]:
         return [*self._take_floor(), *self._end("commit")]

@@ -14,6 +14,7 @@ from pipeline.languages import (
     fold,
     is_backchannel,
     is_fragment,
+    is_murmur,
     language_of,
     languages,
     say,
@@ -149,6 +150,53 @@ def test_backchannels(language: str, text: str, expected: bool) -> None:
 def test_every_listed_backchannel_is_one(code: str) -> None:
     for entry in language_of(code).backchannels.all:
         assert is_backchannel(entry, code), entry
+
+
+# As Whisper and vendors write a listener's sounds, and an answer that begins with one.
+MURMURS = {
+    "en": (["Mm.", "Mm-hmm.", "Mhm", "Hmm.", "Hmmmm...", "Uh-huh.", "Mmm", "Hm", "M-hm", "M-H-M.", "Mmhmm",
+            "Uhhuh.", "Uh-hum", "Aha!", "Oh.", "Ahh"], "Hm, I would say Java"),
+    "es": (["Mmm.", "Mhm.", "Ajá.", "Aja", "Ujum", "Hum.", "¡Ah!"], "Mmm, yo diría Java"),
+    "fr": (["Hum.", "Hmm.", "Mmh.", "Hum hum", "Mm-hmm."], "Hum, je dirais Java"),
+    "de": (["Mhm.", "Hm.", "Hmm.", "Mh", "Hm-hm.", "Aha.", "M-hm."], "Hm, ich würde Java sagen"),
+    "zh": (["嗯", "嗯。", "嗯嗯嗯嗯", "哦。", "嗯哼", "Mm-hmm."], "嗯，我觉得是Java"),
+    "hi": (["हम्म", "हम्म...", "हूँ", "हूं।", "ओह", "Hmm"], "हम्म, मैं जावा कहूँगा"),
+    "ja": (["うん", "うんうん。", "うーん。", "ふーん", "ふぅん", "へぇー", "んー", "Hmm."],
+           "うーん、Javaだと思います"),
+    "ko": (["음", "음...", "음음", "흠.", "응응", "아하", "Mm-hmm."], "음, 저는 자바라고 생각해요"),
+    "pt": (["Uhum.", "Aham.", "Hum-hum.", "Ahã", "Hã", "Mm-hmm."], "Hum, eu diria Java"),
+    "ar": (["همم", "اممم", "أها", "آه", "Mm-hmm."], "همم أعتقد أنها جافا"),
+    "ru": (["Угу.", "Ага", "М-м-м", "Хм.", "Хммм...", "Мгм", "Hmm."], "Хм, я бы сказал Java"),
+    "it": (["Mh.", "Mh mh", "Mhm.", "Mmm", "Ah."], "Mh, direi Java"),
+    "nl": (["Hm.", "Hmm.", "Mhm", "Hm-hm", "Aha."], "Hm, ik zou Java zeggen"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_listeners_sounds_are_known_however_they_are_spelled(code: str) -> None:
+    sounds, answer = MURMURS[code]
+    for sound in sounds:
+        assert is_murmur(sound, code), sound
+        assert is_backchannel(sound, code), sound
+        assert not starts_with_interrupt(sound, code), sound
+    assert not is_murmur(answer, code)
+    assert not is_backchannel(answer, code)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "Uh-uh."), ("en", "Mm-mm."), ("fr", "Mm-mm"), ("ja", "ううん"), ("ru", "Не-а.")],
+)
+def test_a_no_that_sounds_like_a_murmur_asks_for_the_floor(language: str, text: str) -> None:
+    assert starts_with_interrupt(text, language)
+    assert not is_murmur(text, language)
+    assert not is_backchannel(text, language)
+
+
+@pytest.mark.parametrize("text", ["Mmm, yeah.", "Hmmmm, okay.", "yes", "um"])
+def test_a_backchannel_with_a_word_in_it_is_no_murmur(text: str) -> None:
+    assert is_backchannel(text, "en")
+    assert not is_murmur(text, "en")
 
 
 @pytest.mark.parametrize(

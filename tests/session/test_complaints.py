@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+import numpy as np
 import pytest
 
 from bench import noises
@@ -102,3 +103,41 @@ def test_the_history_holds_no_word_that_nobody_heard() -> None:
     assert 0 < len(heard) < len(REPLY) - 20
     told = [message.text for message in mind.asked[-1] if message.role == "assistant"]
     assert told == [heard], "and the model is told no more than that"
+
+
+@pytest.mark.parametrize(
+    ("sound", "before_ms", "words"),
+    [
+        (noises.make("murmur", 3, -22), 160, "Mm-hmm."),  # it outlasts the reply
+        (spoken("all right"), 800, "Mm-hmm."),  # only its words come too late
+        (spoken("all right"), 800, "All right."),
+    ],
+    ids=["murmur at the end", "slow murmur", "slow words"],
+)
+def test_a_listener_whose_words_come_when_the_reply_is_over_has_said_nothing(
+    sound: np.ndarray, before_ms: int, words: str
+) -> None:
+    ears = Ears([[QUESTION], [words]], delay_ms=900)
+    call = Call(ears, Mind([REPLY, "Go on."]), Voice(), *over(sound, before_ms)).run(14_000)
+    assert call.texts() == [("user", QUESTION), ("assistant", REPLY)]
+    assert len(call.of(ev.SpeechStarted)) == 2, "the reply was over"
+
+
+@pytest.mark.parametrize(
+    ("said", "before_ms", "words"),
+    [
+        ("all right", 60, "All right."),  # may be the answer
+        (QUESTION, 160, "Hm, I would say Java."),
+    ],
+)
+def test_an_answer_that_begins_over_the_end_of_a_reply_is_one(said: str, before_ms: int, words: str) -> None:
+    ears = Ears([[QUESTION], [words]], delay_ms=900)
+    call = Call(ears, Mind([REPLY, "I see."]), Voice(), *over(spoken(said), before_ms)).run(14_000)
+    assert call.texts()[2:] == [("user", words), ("assistant", "I see.")]
+
+
+def over(sound: np.ndarray, before_ms: int) -> tuple[Sound, Sound]:
+    """The question, and a sound that begins so long before the end of the reply to it."""
+    question = speech(500, QUESTION)
+    alone = Call(Ears([[QUESTION]], delay_ms=900), Mind([REPLY]), Voice(), question).run(9_000)
+    return question, Sound(alone.one(ev.AudioStopped).at_ms - before_ms, sound)

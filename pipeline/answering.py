@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from pipeline import events as ev
@@ -10,15 +9,15 @@ from pipeline import turns
 from pipeline.air import Air
 from pipeline.answers import Answer, Answers, Preparation, Request
 from pipeline.dialogue import INTERRUPTED, Dialogue
-from pipeline.errors import CallError, ProviderError
+from pipeline.errors import CallError
 from pipeline.items import Item, new_id
 from pipeline.languages import asks_for_nothing, fold, is_murmur
 from pipeline.listening import Utterance
+from pipeline.owed_words import OwedWords
 from pipeline.providers import Message
 from pipeline.settings import CallSettings, Settings
 from pipeline.timeline import Timeline
 
-FULL_WITHIN_S = 2.5  # how long an answer waits for the recogniser's better pass
 WORDLESS_MS = 700  # voice of that length without a word in it deserves "I didn't catch that"
 MOST_BESIDE = 8  # replies beside the conversation at a time; each is a stream at a vendor
 MURMUR_DB = -9.0  # an "mhm" is softer than an answer
@@ -51,19 +50,23 @@ class Answering:
     ) -> None:
         self.air = Air(dialogue, emit, self._audible, self._over)
         self.timeline = Timeline()
+        self.owed = OwedWords(
+            settings.turns.no_words_after_ms / 1000,
+            lambda: wants_full and self._call().mode == "interview",
+            emit,
+            stop_words,
+            self._words_settled,
+        )
         self._answers = answers
         self._dialogue = dialogue
         self._settings = settings
-        self._wants_full = wants_full
         self._call = call
         self._held = held
         self._handle = handle
         self._emit = emit
-        self._stop_words = stop_words
         self._clock = clock
         self._prepared = Preparation()
         self._awaited: Utterance | None = None  # the floor's: its words are to be answered
-        self._owed: dict[Utterance, asyncio.TimerHandle] = {}  # words of turns that are over, and until when
         self._answered: Utterance | None = None  # what the reply answers; a withdrawal takes it up again
         self._overlapping: Utterance | None = None  # the last turn beside the reply
         self._asked: Request | None = None  # for a reply, which has not begun
@@ -102,69 +105,17 @@ class Answering:
         self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
-        if self.known(utterance):
-            self._settle(utterance)
-        else:
-            self._wait(utterance)
+        self.owed.ask(utterance)
 
-    def _wait(self, utterance: Utterance) -> None:
-        before = self._owed.pop(utterance, None)
-        if before is not None:
-            before.cancel()
-        bound_s = self._settings.turns.no_words_after_ms / 1000
-        if utterance.recorded:
-            bound_s += utterance.seconds
-        if utterance.final is not None:  # only the better pass is missing
-            bound_s = min(bound_s, FULL_WITHIN_S)
-        loop = asyncio.get_running_loop()
-        self._owed[utterance] = loop.call_later(bound_s, self._give_up, utterance)
-
-    def words_came(self, utterance: Utterance) -> bool:
-        """News of words; False: nobody waits for them here."""
-        waiting = [one for one in self._owed if one.includes(utterance)]
-        for one in waiting:
-            if self.known(one):
-                self._settle(one)
-            elif utterance is one:
-                self._wait(one)
-        return bool(waiting)
-
-    def _give_up(self, utterance: Utterance) -> None:
-        """Its words, or the better ones, have not come in time."""
-        if not utterance.words:
-            utterance.failed = ProviderError("stt", "ears", "no words came in time", "timeout")
-            self._emit(ev.Trouble("stt", "timeout", utterance.failed.message))
-        self._stop_words(utterance)
-        self._settle(utterance)
-
-    def _settle(self, utterance: Utterance) -> None:
+    def _words_settled(self, utterance: Utterance) -> None:
         """Its words will get no better."""
-        timer = self._owed.pop(utterance, None)
-        if timer is not None:
-            timer.cancel()
         self._keep_words(utterance)
-        while self._beside and not self._owed:
+        while self._beside and not self.owed:
             self.beside(self._beside.pop(0))
         if self._awaited is utterance:
-            self._awaited = self._recording() if utterance.recorded else None
+            self._awaited = self.owed.aside(self._overlapping) if utterance.recorded else None
             if self._awaited is None:
                 self._answer(utterance)
-
-    def _recording(self) -> Utterance | None:
-        """What was said beside the talk, and its words are still to come: a client's recording, a turn that
-        overlapped with a reply."""
-        return next((one for one in self._owed if one.recorded or one is self._overlapping), None)
-
-    def known(self, utterance: Utterance) -> bool:
-        """Its words are as good as they will get for an answer."""
-        if utterance.before is not None and not self.known(utterance.before):
-            return False
-        if utterance.over:
-            return True
-        if utterance.final is None:
-            return False
-        better = self._wants_full and self._call().mode == "interview" and bool(utterance.final.text)
-        return utterance.full is not None or not better
 
     def _answer(self, utterance: Utterance) -> None:
         call, text = self._call(), utterance.words
@@ -259,7 +210,7 @@ class Answering:
 
         `opening`: key of fixed words that come before the mind's own."""
         self.timeline.begin()
-        self._awaited = self._recording()
+        self._awaited = self.owed.aside(self._overlapping)
         if self._awaited is not None:
             self._asked, self._ended = request, "asked"
             return
@@ -306,7 +257,7 @@ class Answering:
         assert utterance is not None, "the floor asks whether there is something to answer"
         self.timeline.begin()
         self._awaited, self._ended = utterance, ""
-        if utterance not in self._owed:
+        if utterance not in self.owed:
             self._awaited = None
             self._answer(utterance)
 
@@ -314,7 +265,7 @@ class Answering:
         """A reply that is none of the conversation's. Raises CallError if there are too many."""
         if len(self.air.asides) + len(self._beside) == MOST_BESIDE:
             raise CallError("rate_limit_exceeded", f"{MOST_BESIDE} replies beside the conversation at a time")
-        if self._owed:
+        if self.owed:
             self._beside.append(request)
         else:
             self.air.put_aside(self._answers.begin(self._call(), request=request))
@@ -343,7 +294,7 @@ class Answering:
             self._emit(ev.Committed(item.id, previous))
         self._emit(ev.ItemAdded(item, previous))
         self._emit(ev.ItemDone(item, previous))
-        self._wait(utterance)
+        self.owed.wait(utterance)
 
     def say(self, key: str) -> None:
         """Fixed words from the language's table."""
@@ -370,7 +321,7 @@ class Answering:
 
     def _on_air(self, answer: Answer) -> None:
         self.timeline.stamp("released", self._clock())
-        if self._overlapping not in self._owed:  # it is in the history that is answered
+        if self._overlapping not in self.owed:  # it is in the history that is answered
             self._overlapping = None
         self.air.put(answer, held=self._held())
 
@@ -415,15 +366,9 @@ class Answering:
         self._prepared.drop()
         self.timeline.note(withdrawn=True)
         if before is not None:
-            timer = self._owed.pop(before, None)
-            if timer is not None:
-                timer.cancel()
+            self.owed.forget(before)
             self.forget(before.item_id)
         return before
-
-    def stop_timers(self) -> None:
-        while self._owed:
-            self._owed.popitem()[1].cancel()
 
     def forget(self, item_id: str) -> None:
         """Takes an item out of the history, if it is still there."""

@@ -318,7 +318,7 @@ class Floor:
     def _transcribed(self, utterance: Utterance, transcript: Transcript) -> None:
         """A recogniser's news."""
         current = self.hearing.utterance
-        if self.answering.words_came(utterance) or current is None or not current.includes(utterance):
+        if self.answering.owed.came(utterance) or current is None or not current.includes(utterance):
             return
         if current.over_reply:
             self._weigh_words(transcript)
@@ -332,12 +332,12 @@ class Floor:
         if self.turns.overlaps:
             return
         self.answering.timeline.stamp("final", self._clock())
-        if self.answering.known(current):
+        if self.answering.owed.known(current):
             t = self.turns
             self.answering.plan(t.patience_ms, t.why, current, self.hearing.silence_ms)
 
     def _recogniser_over(self, utterance: Utterance) -> None:
-        self.answering.words_came(utterance)
+        self.answering.owed.came(utterance)
 
     def _weigh_words(self, transcript: Transcript) -> None:
         """Speech over a reply: does it want the floor?"""

@@ -90,7 +90,7 @@ class Session:
             await asyncio.get_running_loop().create_future()
         finally:
             tasks, self._tasks = self._tasks, None
-            self._floor.answering.stop_timers()
+            self._floor.answering.owed.forget_all()
             for task in tasks:
                 task.cancel()
             if tasks:

@@ -24,7 +24,7 @@ from pipeline.providers import Pause, Recognizer, Transcript
 from pipeline.settings import FasterWhisperSettings, Language, Settings
 from pipeline.stt import growing
 from pipeline.stt.batching import Batcher
-from pipeline.stt.growing import Heard, Part
+from pipeline.stt.growing import Heard, Pace, Part
 
 if TYPE_CHECKING:  # 1 s that a start without it does not need
     from pipeline.stt.whisper import Row, Whisper
@@ -90,6 +90,7 @@ class FasterWhisper:
         self._loading: asyncio.Future[Whisper] | None = None
         self._started = asyncio.Event()
         self._batcher: Batcher[Row, Heard | None] | None = None
+        self._pace = Pace()
 
     async def start(self) -> None:
         if self._loading is None:
@@ -120,7 +121,8 @@ class FasterWhisper:
         if self._batcher is None:
             self._batcher = Batcher(self._threads, whisper.run, self._own.batch, whisper.workers)
         decoder = _Decoder(whisper, self._batcher, language, ", ".join(hints), self._own.detect_language)
-        async with contextlib.aclosing(growing.transcribe(decoder, audio, language)) as transcripts:
+        stream = growing.transcribe(decoder, audio, language, self._pace)
+        async with contextlib.aclosing(stream) as transcripts:
             async for transcript in transcripts:
                 yield transcript
 

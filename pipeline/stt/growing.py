@@ -74,11 +74,21 @@ class Decoder(Protocol):
         """`said` may be called with the text so far. Cancelled when nobody wants it any more."""
 
 
+@dataclass(slots=True)
+class Pace:
+    """Of a model, for all who share it: one that has much to do is asked for less, from the first word on."""
+
+    took_s: float = 0.0  # the last decoding, queueing included
+
+
 def transcribe(
-    decoder: Decoder, audio: AsyncIterator[AudioChunk | Pause], language: str
+    decoder: Decoder,
+    audio: AsyncIterator[AudioChunk | Pause],
+    language: str,
+    pace: Pace | None = None,
 ) -> AsyncGenerator[Transcript, None]:
-    """See `pipeline.providers.Recognizer.transcribe`."""
-    utterance = _Utterance(decoder, language)
+    """See `pipeline.providers.Recognizer.transcribe`. `pace`: of the model, where others wait for it too."""
+    utterance = _Utterance(decoder, language, pace or Pace())
     return told(utterance.out, partial(utterance.feed, audio), "utterance-feed")
 
 
@@ -103,9 +113,10 @@ class _Open:
 
 
 class _Utterance:
-    def __init__(self, decoder: Decoder, language: str) -> None:
+    def __init__(self, decoder: Decoder, language: str, pace: Pace) -> None:
         self._decoder = decoder
         self._language = language
+        self._pace = pace
         self._timed = decoder.timed
         self._background = True  # until that fails: then only what is owed is decoded
         self._recording = Recording()
@@ -117,7 +128,6 @@ class _Utterance:
         self._decoding: _Decoding | None = None
         self._tried = 0  # place up to which the last decoding was to hear
         self._looked = 0  # place at which another one was last considered
-        self._took_s = 0.0  # the last one, queueing included
         # Bounded by the decodings: a transcript each, or one a word where the model streams them.
         self.out: asyncio.Queue[Told] = asyncio.Queue()
 
@@ -129,7 +139,7 @@ class _Utterance:
                     self._look()
                 else:
                     await self._ask()
-            if self._recording.end > self._asked:
+            if self._recording.end > self._asked and not self._answers_for_silence():
                 await self._ask()
             if self._decoding is not None and self._decoding.owed:
                 await self._decoding.task
@@ -145,7 +155,7 @@ class _Utterance:
         """Whether what is open is worth decoding in the background."""
         end = self._recording.end
         new = end - max(self._tried, self._recording.start)
-        every_s = max(self._decoder.every_s, (1 + SPARED) * self._took_s)
+        every_s = max(self._decoder.every_s, (1 + SPARED) * self._pace.took_s)
         if self._decoding is not None or not self._background or new < every_s * MIC_RATE:
             return
         if end - self._looked < LOOK_EVERY_S * MIC_RATE:
@@ -172,6 +182,17 @@ class _Utterance:
             await self._drop()  # its answer may still come while it ends: to the pauses before this one
             self._owed += 1
             self._begin(end, owed=True)
+
+    def _answers_for_silence(self) -> bool:
+        """At the end: what was asked for at the last Pause holds for what came since, if that was no word. A
+        turn ends in half a second of silence or more, and decoding it all once more keeps others waiting."""
+        asked = self._open.answered if self._decoding is None else self._decoding.owed
+        if not asked or self._recording.voiced_s(self._asked, self._recording.end) >= SHORTEST_S:
+            return False
+        self._owed += 1
+        if self._decoding is None:
+            self._answer()
+        return True
 
     def _begin(self, end: int, *, owed: bool) -> None:
         if self._open.answered and self._rests_at(self._open.end):
@@ -204,7 +225,7 @@ class _Utterance:
                 log.warning("decoding in the background failed, so it is left: %s", error)
             return
         self._decoding = None
-        self._took_s = asyncio.get_running_loop().time() - began
+        self._pace.took_s = asyncio.get_running_loop().time() - began
         self._weigh(heard, end, part.owed)
         if part.owed:
             self._answer()

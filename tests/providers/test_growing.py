@@ -14,17 +14,23 @@ from hypothesis import strategies as st
 from pipeline.audio import MIC_RATE, AudioChunk
 from pipeline.providers import Pause, Transcript
 from pipeline.stt import growing
-from pipeline.stt.growing import Heard, Part
+from pipeline.stt.growing import Heard, Pace, Part
 from tests import virtual
 from tests.providers.spoken import Listener, Spoken, microphone, sentences, sound, timeline
 
 
-def heard(listener: Listener, pauses_ms: Sequence[int] = (), hiss_db: float = -75.0) -> list[Transcript]:
+def heard(
+    listener: Listener,
+    pauses_ms: Sequence[int] = (),
+    hiss_db: float = -75.0,
+    after_ms: int = 400,
+    pace: Pace | None = None,
+) -> list[Transcript]:
     """All that comes of that speech, spoken in (virtual) real time."""
 
     async def listen() -> list[Transcript]:
-        audio = microphone(sound(listener.words, hiss_db), pauses_ms)
-        return [each async for each in growing.transcribe(listener, audio, "en")]
+        audio = microphone(sound(listener.words, hiss_db, after_ms), pauses_ms)
+        return [each async for each in growing.transcribe(listener, audio, "en", pace)]
 
     return virtual.run(listen())
 
@@ -156,6 +162,33 @@ def test_a_second_pause_without_sound_costs_no_decoding() -> None:
     first, second = finals(heard(listener, [end_ms, end_ms]))
     assert first == second
     assert len(decoded_s(listener, owed=True)) == 1
+
+
+def test_where_others_keep_the_model_busy_less_is_decoded_ahead_from_the_first_word_on() -> None:
+    pace = Pace()
+    heard(Listener(sentences(3), takes_s=2.5), pace=pace)
+    listener = Listener(sentences(6))
+    heard(listener, pace=pace)
+    assert [part.owed for part in listener.parts] == [True]
+    listener = Listener(sentences(6))
+    heard(listener, pace=pace)
+    assert len(listener.parts) > 3, "the last decoding was fast again"
+
+
+@pytest.mark.parametrize("takes_s", [0.1, 2.0], ids=["answered", "not yet answered"])
+def test_the_silence_in_which_a_turn_ends_costs_no_decoding(takes_s: float) -> None:
+    listener = Listener(timeline([300] * 6, [50] * 6), takes_s=takes_s)
+    end_ms = listener.words[-1].end
+    first, last = finals(heard(listener, [end_ms + 100], after_ms=900))
+    assert first == last
+    assert first.text == text(listener.words)
+    assert len(decoded_s(listener, owed=True)) == 1
+
+
+def test_a_word_behind_the_last_pause_is_heard_though_nobody_asks() -> None:
+    listener = Listener(timeline([300] * 6, [50] * 5 + [400]))
+    first, last = finals(heard(listener, [listener.words[-2].end + 100]))
+    assert last.text == text(listener.words) != first.text
 
 
 def test_a_decoding_in_the_background_gives_way_to_a_pause() -> None:

@@ -48,6 +48,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.seconds
 
+    def stand_still(self, seconds: float) -> None:
+        """As if something had kept it busy for so long."""
+        self._jumping.seconds += seconds
+
     def call_soon_threadsafe(self, *args: Any, **context: Any) -> asyncio.Handle:
         self._jumping.called = True
         return super().call_soon_threadsafe(*args, **context)

@@ -102,7 +102,10 @@ class Peer:
         if pc.sctp is not None:
             waiting = 2 * self._call.limits.event_bytes + WAITING_BEHIND
             bound_reassembly(pc.sctp, waiting, lambda: self.close("the client sent a message without an end"))
-        begin_nothing_after_close(pc, lambda: self.close("the network was lost"))
+        ears = self._ears
+        begin_nothing_after_close(
+            pc, lambda: self.close("the network was lost"), lambda: ears.figures["received"]
+        )
         let_in_what_fits(pc)
         self._ice.prepare(pc)
         with _blaming_the_offer():

@@ -34,31 +34,39 @@ def ice_transports(pc: RTCPeerConnection) -> set[RTCIceTransport]:
     return {channel.transport for channel in channels}
 
 
-def begin_nothing_after_close(pc: RTCPeerConnection, vanished: Callable[[], None] = lambda: None) -> None:
+def begin_nothing_after_close(
+    pc: RTCPeerConnection,
+    vanished: Callable[[], None] = lambda: None,
+    received: Callable[[], int] = lambda: 0,
+) -> None:
     """To be called when all transports of `pc` are there, before setLocalDescription.
 
-    `vanished` is called before it is closed for want of its peer, which looks like a goodbye of that one."""
+    Args:
+        vanished: called before it is closed for want of its peer, which looks like a goodbye of that one.
+        received: packets so far that only the peer can have sent. While they come it has not vanished.
+    """
     for transport in ice_transports(pc):
         transport.start = _unless_closed(pc, transport.start)  # type: ignore[method-assign]
         agent = transport._connection
-        consent = _unless_closed(pc, partial(query_consent, agent, vanished))
+        consent = _unless_closed(pc, partial(query_consent, agent, vanished, received))
         agent.query_consent = consent  # type: ignore[method-assign]
 
 
-async def query_consent(agent: Connection, vanished: Callable[[], None]) -> None:
+async def query_consent(agent: Connection, vanished: Callable[[], None], received: Callable[[], int]) -> None:
     """Until the peer has vanished: then the connection is closed. In place of aioice's method."""
     while True:
         await asyncio.sleep(ice.CONSENT_INTERVAL * random.uniform(0.8, 1.2))  # RFC 7675 §5.1
         for pair in list(agent._nominated.values()):
-            if not await _answers(agent, pair) and pair in agent._nominated.values():
+            if not await _answers(agent, pair, received) and pair in agent._nominated.values():
                 vanished()
                 agent._query_consent_task = None  # this one: closing is not to cancel it
                 return await agent.close()
 
 
-async def _answers(agent: Connection, pair: ice.CandidatePair) -> bool:
+async def _answers(agent: Connection, pair: ice.CandidatePair, received: Callable[[], int]) -> bool:
     """Asked again after 0.5, 1.5 and 3.5 s; an answer to any of these counts. The time is counted in
-    intervals, so that one that came while this process stood still is read before the time is over."""
+    intervals, so that one that came while this process stood still is read before the time is over. Where it
+    has more to do than it can, answers wait behind seconds of sound, or are lost: then the sound counts."""
     assert agent.remote_password is not None, "without it there is no pair"
     key = agent.remote_password.encode()
     request = pair.protocol.request(
@@ -67,9 +75,10 @@ async def _answers(agent: Connection, pair: ice.CandidatePair) -> bool:
     asked = asyncio.create_task(request, name="consent")
     try:
         for _ in range(ice.CONSENT_FAILURES):
+            before = received()
             if (await asyncio.wait([asked], timeout=ice.CONSENT_INTERVAL))[0]:
                 return asked.exception() is None
-        return False
+        return received() > before
     finally:
         asked.cancel()
 

@@ -259,22 +259,43 @@ async def test_a_vanished_peer_is_gone_after_its_consent_time_out(caplog: Any) -
         await until(lambda: udp_sockets() < sockets)
 
 
-async def test_a_peer_whose_answers_are_long_on_their_way_has_not_vanished() -> None:
-    path, answers = LossyPath(), 0
+class Detour(LossyPath):
+    """On it a caller's answers to ICE checks have a fate of their own, once the call is there."""
 
-    def slow(packet: bytes) -> list[float]:
-        nonlocal answers
-        answers += packet[:2] == STUN_SUCCESS
-        return [0.7]
+    answers = 0
 
-    async with served(consent_failures=2, consent_interval_s=0.8) as server:
-        one = Caller(server)
-        answer = await path.open(await one.post(without_candidates(await one.offer())))
+    async def place(self, one: Caller, fate: list[float]) -> None:
+        answer = await self.open(await one.post(without_candidates(await one.offer())))
         await one.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         await one.until("session.created")
-        path.up = slow
-        await until(lambda: answers > 2)
+
+        def apart(packet: bytes) -> list[float]:
+            self.answers += packet[:2] == STUN_SUCCESS
+            return fate if packet[:2] == STUN_SUCCESS else [0.0]
+
+        self.up = apart
+
+
+async def test_a_peer_whose_answers_are_long_on_their_way_has_not_vanished() -> None:
+    path = Detour()
+    async with served(consent_failures=2, consent_interval_s=0.8) as server:
+        one = Caller(server)
+        await path.place(one, [0.7])
+        await until(lambda: path.answers > 2)
         assert server.worker.load().calls == 1
+        await one.close()
+    path.close()
+
+
+async def test_a_peer_whose_sound_comes_has_not_vanished_though_its_answers_are_lost() -> None:
+    path = Detour()
+    async with served(consent_failures=2, consent_interval_s=0.4, resume_within_s=0) as server:
+        one = Caller(server, audio=Microphone(silence(60_000)))
+        await path.place(one, [])
+        await until(lambda: path.answers > 4)
+        assert server.worker.load().calls == 1
+        path.up = lambda packet: []
+        await server.until_idle()
         await one.close()
     path.close()
 

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAID = "I like to cook pasta with my friends on the weekend"
 INTERRUPTION = "Wait please stop for a moment I want to ask you something else"
 SILENT_WITHIN_MS = 600  # 330 of ours, and the browser's own: microphone, encoder, jitter buffer, loudspeaker
+PAUSE_MS = 300  # longer than a reply has between its sentences
 HEARD_MS = 1_200  # of the reply, before it is broken into: past the moment up to which it would be withdrawn
 
 # Somebody at the microphone who speaks when the test says so: a machine may be slow, and Chromium's own
@@ -83,6 +84,15 @@ window.answered = (ms) => new Promise((resolve) => {
     const { levels } = window.probe, mine = levels.findLastIndex(([, me]) => me > 0.01);
     const theirs = levels.slice(mine + 1).find(([, , them]) => them > 0.01);
     if (mine < 0 || !theirs || performance.now() - theirs[0] < ms) return;
+    clearInterval(look);
+    resolve();
+  }, 20);
+});
+// Until they have been silent for so long, after my voice was heard behind `since` (ms of the page).
+window.silenced = (since, ms) => new Promise((resolve) => {
+  const look = setInterval(() => {
+    const { levels } = window.probe, theirs = levels.findLast(([, , them]) => them > 0.01);
+    if (!levels.some(([at, me]) => at > since && me > 0.01) || performance.now() - theirs[0] < ms) return;
     clearInterval(look);
     resolve();
   }, 20);
@@ -183,15 +193,15 @@ def test_a_person_talks_is_answered_and_can_break_in() -> None:
         page.wait_for_selector("body[data-state=hearing]", timeout=30_000)
         page.wait_for_selector("body[data-state=speaking]", timeout=30_000)
         page.evaluate("(ms) => window.answered(ms)", HEARD_MS)
-        before_ms = kept_waiting_ms()
-        say(page, interruption)
         mine = [text for who, text in transcript(page) if who == "you"]
         assert recalled(mine[-1], SAID) >= 0.7, mine
-
-        page.wait_for_selector("body[data-state=interrupted]", timeout=15_000)
-        seen = levels(page)
+        before_ms, since_ms = kept_waiting_ms(), page.evaluate("performance.now()")
+        say(page, interruption)
+        page.evaluate("([since, ms]) => window.silenced(since, ms)", [since_ms, PAUSE_MS])
         waited_ms = [ms - before_ms.get(thread, 0.0) for thread, ms in kept_waiting_ms().items()]
         starved_ms = max(waited_ms, default=0.0)
+        page.wait_for_selector("#turns li[data-who=they] .cut", timeout=15_000)
+        seen = levels(page)
         page.wait_for_selector("body[data-state=speaking]", timeout=30_000)
         assert len([who for who, _ in transcript(page) if who == "you"]) == 2
 

@@ -13,6 +13,7 @@ from pipeline.errors import ProviderError, Stage
 from pipeline.forking import READY
 
 READY_WITHIN_S = 30.0  # the slowest loads in 0.5 s; a machine under load may need long
+AGAIN_AFTER_S = 15.0  # one that did not get ready: memory may have been short
 LINE_BYTES = 1 << 20  # longest line that a child may write
 
 
@@ -22,13 +23,22 @@ class Trunk:
     Args:
         module: run with `python -m`; calls `pipeline.forking.serve`.
         arguments: for it, after the control socket's descriptor.
+        again_after_s: until one that did not get ready is started again.
     """
 
-    def __init__(self, stage: Stage, provider: str, module: str, *arguments: str) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        provider: str,
+        module: str,
+        *arguments: str,
+        again_after_s: float = AGAIN_AFTER_S,
+    ) -> None:
         self._stage = stage
         self._provider = provider
         self._module = module
         self._arguments = arguments
+        self._again_after_s = again_after_s
         self._ready = asyncio.Event()
         self._broken: ProviderError | None = None
         self._control: socket.socket | None = None
@@ -74,20 +84,30 @@ class Trunk:
             raise self._broken
 
     async def _keep(self) -> None:
-        """Runs the process, and runs it again when it dies. One that never gets ready is given up."""
-        while self._broken is None:
-            control, its = socket.socketpair()
-            control.setblocking(False)
+        """Runs the process, and again when it dies. Nobody waits for one that does not get ready."""
+        while True:
+            try:
+                await self._run_once()
+            except OSError:  # there is no memory for another process
+                self._broken = self.crashed("its process does not start")
+            if self._broken is not None:
+                self._ready.set()
+                await asyncio.sleep(self._again_after_s)
+
+    async def _run_once(self) -> None:
+        """Until it dies. One that does not get ready is broken."""
+        control, its = socket.socketpair()
+        control.setblocking(False)
+        with control:
             with its:
                 process = await self._run(its.fileno())
             try:
-                if not await self._hears_ready(control):
-                    self._broken = self.crashed("its process does not start")
+                if await self._hears_ready(control):
+                    self._control, self.pid, self._broken = control, process.pid, None
                     self._ready.set()
-                    return
-                self._control, self.pid = control, process.pid
-                self._ready.set()
-                await process.wait()
+                    await process.wait()
+                else:
+                    self._broken = self.crashed("its process does not start")
             finally:
                 self.pid = None
                 if self._broken is None:

@@ -114,7 +114,8 @@ async def test_a_key_frame_asked_of_us_is_asked_of_the_camera_at_most_every_300_
         while loop.time() < start + 1.0:
             await ask_key_frame(call_)
             await call_.video.receiver.track.recv()
-        assert 2 <= echo.key_frames_asked - asked <= 4
+        most = 1 + (loop.time() - start) / 0.299  # a frame may take its time on a busy machine
+        assert 2 <= echo.key_frames_asked - asked <= most
 
 
 @pytest.mark.parametrize("codec", CODECS)
